@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::SideName;
+use crate::{
+    id::SideName,
+    value::{Value, View},
+};
 
 /// A field's type.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +95,133 @@ impl FieldSpec {
         match &self.sides {
             None => Some(own),
             Some(sides) => sides.iter().find(|(name, _)| **name == *side).map(|(_, there)| there.as_str()),
+        }
+    }
+}
+
+/// Why a value does not fit its field's type; reads on from "the value of FIELD".
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Misfit {
+    /// Another JSON type was due.
+    #[error("is {found}, not {due}")]
+    Type {
+        /// What it is.
+        found: &'static str,
+        /// What the type asks for.
+        due: &'static str,
+    },
+    /// The right JSON type, but not of this form.
+    #[error("is not {due}")]
+    Form {
+        /// What the type asks for.
+        due: &'static str,
+    },
+    /// Not among the choices.
+    #[error("is not one of {}", .of.join(", "))]
+    Choice {
+        /// The choices.
+        of: Vec<String>,
+    },
+}
+
+impl FieldType {
+    /// Checks that a value fits; null, the cleared field, fits every type.
+    ///
+    /// # Errors
+    /// With what was due and, by kind only, what was found: the value itself is never in the text.
+    pub fn check(&self, value: &Value) -> Result<(), Misfit> {
+        let view = value.view();
+        let found = match view {
+            View::Null => return Ok(()),
+            View::Bool(_) => "true or false",
+            View::Number(_) => "a number",
+            View::Text(_) => "a text",
+            View::List(_) => "a list",
+            View::Object(_) => "an object",
+        };
+        let form = |fits: bool, due| if fits { Ok(()) } else { Err(Misfit::Form { due }) };
+        let due = match (self, view) {
+            (FieldType::Any, _) => return Ok(()),
+            (FieldType::String | FieldType::LongText | FieldType::Reference(_), View::Text(_)) => return Ok(()),
+            (FieldType::Boolean, View::Bool(_)) | (FieldType::List, View::List(_)) => return Ok(()),
+            (FieldType::Decimal, View::Number(_)) => return Ok(()),
+            (FieldType::Integer, View::Number(text)) => return form(is_whole(text), "a whole number"),
+            (FieldType::Counter, View::Number(text)) => {
+                return form(text.parse::<i64>().is_ok(), "a whole number within 64 bits");
+            }
+            (FieldType::Email, View::Text(text)) => return form(is_email(text), "an email address"),
+            (FieldType::Date, View::Text(text)) => return form(is_date(text), "a date (YYYY-MM-DD)"),
+            (FieldType::Datetime, View::Text(text)) => {
+                return form(text.parse::<jiff::Timestamp>().is_ok(), "a time (RFC 3339)");
+            }
+            (FieldType::Choice(of), View::Text(text)) => {
+                let fits = of.is_empty() || of.iter().any(|choice| choice == text);
+                return if fits { Ok(()) } else { Err(Misfit::Choice { of: of.clone() }) };
+            }
+            (FieldType::Set, View::List(elements)) => {
+                let elements: Vec<Value> = elements.collect();
+                let once = elements.iter().enumerate().all(|(i, element)| !elements[..i].contains(element));
+                return form(once, "a list without repetition");
+            }
+            (FieldType::Boolean, _) => "true or false",
+            (FieldType::Decimal | FieldType::Integer | FieldType::Counter, _) => "a number",
+            (FieldType::List | FieldType::Set, _) => "a list",
+            _ => "a text",
+        };
+        Err(Misfit::Type { found, due })
+    }
+}
+
+fn is_whole(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
+}
+
+fn is_email(text: &str) -> bool {
+    let plain = !text.chars().any(|c| c.is_whitespace() || c.is_control());
+    plain
+        && matches!(text.split_once('@'), Some((user, host)) if !user.is_empty() && !host.is_empty() && !host.contains('@'))
+}
+
+fn is_date(text: &str) -> bool {
+    text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(kind: &FieldType, json: &str) -> Result<(), String> {
+        kind.check(&Value::from_json(json).expect("good JSON")).map_err(|misfit| misfit.to_string())
+    }
+
+    #[test]
+    fn values_fit_their_types_or_say_why_not() {
+        let choice = FieldType::Choice(vec!["lead".into(), "customer".into()]);
+        let cases = [
+            (&FieldType::Integer, "9007199254740993", Ok(())),
+            (&FieldType::Integer, "1.5", Err("is not a whole number")),
+            (&FieldType::Integer, "\"5\"", Err("is a text, not a number")),
+            (&FieldType::Decimal, "1e400", Ok(())),
+            (&FieldType::Counter, "9223372036854775808", Err("is not a whole number within 64 bits")),
+            (&FieldType::Email, "\"a@b.example\"", Ok(())),
+            (&FieldType::Email, "\"a@\"", Err("is not an email address")),
+            (&FieldType::Email, "\"a b@c\"", Err("is not an email address")),
+            (&FieldType::Date, "\"2024-02-29\"", Ok(())),
+            (&FieldType::Date, "\"2023-02-29\"", Err("is not a date (YYYY-MM-DD)")),
+            (&FieldType::Datetime, "\"2024-02-29T12:00:00+02:00\"", Ok(())),
+            (&FieldType::Datetime, "\"yesterday\"", Err("is not a time (RFC 3339)")),
+            (&choice, "\"lead\"", Ok(())),
+            (&choice, "\"Lead\"", Err("is not one of lead, customer")),
+            (&FieldType::Set, "[\"a\",\"b\"]", Ok(())),
+            (&FieldType::Set, "[\"a\",\"a\"]", Err("is not a list without repetition")),
+            (&FieldType::List, "{}", Err("is an object, not a list")),
+            (&FieldType::Boolean, "0", Err("is a number, not true or false")),
+            (&FieldType::Reference("company".into()), "7", Err("is a number, not a text")),
+            (&FieldType::Any, "{\"a\":[1]}", Ok(())),
+        ];
+        for (kind, json, due) in cases {
+            assert_eq!(check(kind, json), due.map_err(String::from), "{kind:?} {json}");
+            assert_eq!(check(kind, "null"), Ok(()));
         }
     }
 }

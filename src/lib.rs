@@ -3,5 +3,8 @@
 
 pub mod clock;
 pub mod codec;
+pub mod event;
 pub mod field;
 pub mod id;
+pub mod rulebook;
+pub mod value;
