@@ -218,6 +218,13 @@ pub enum Detail {
     Clock(i64),
     /// The key under which a write is repeated without harm.
     Write(String),
+    /// A write that came to nothing: its key, and why, in words for people.
+    Refusal {
+        /// The write's key.
+        key: String,
+        /// Why.
+        reason: String,
+    },
     /// The other record, and how the two are joined.
     Other {
         /// The other record.

@@ -6,5 +6,6 @@ pub mod codec;
 pub mod event;
 pub mod field;
 pub mod id;
+pub mod merge;
 pub mod rulebook;
 pub mod value;

@@ -3,7 +3,7 @@
 //! Manifests and measured clocks are events, so the rulebook is a function of the tenant's own line in
 //! the log, and every fold of a record reads it and nothing else about the configuration.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     clock::Millis,
     field::{DeleteRule, FieldSpec},
-    id::SideName,
+    id::{SaidId, SideName},
 };
 
 /// The register of a record's existence: a word on it is true (made, restored) or false (deleted).
@@ -85,6 +85,8 @@ pub struct Rulebook {
     editions: Vec<(Millis, String, Edition)>,
     /// For each side, by its own time of measuring: how far its clock was ahead of ours, in milliseconds.
     clocks: HashMap<SideName, Vec<(Millis, i64)>, FxBuildHasher>,
+    /// What counts for nothing because the same name was given, elsewhere, to a smaller content.
+    void: HashSet<SaidId, FxBuildHasher>,
 }
 
 impl Rulebook {
@@ -111,6 +113,16 @@ impl Rulebook {
         if clocks.get(at) != Some(&(from, ahead)) {
             clocks.insert(at, (from, ahead));
         }
+    }
+
+    /// Takes a statement out of effect: its name was used, on another record, for a smaller content.
+    pub fn add_void(&mut self, said: SaidId) {
+        self.void.insert(said);
+    }
+
+    /// Whether a statement is out of effect.
+    pub fn is_void(&self, said: &SaidId) -> bool {
+        !self.void.is_empty() && self.void.contains(said)
     }
 
     /// The rules in force at a corrected time; before the first edition, the first.

@@ -1,0 +1,301 @@
+//! The short way: takes one more event into a resolved record without looking at the others.
+//!
+//! It is taken where the outcome is certain from the record alone: the event is the newest on its
+//! side's line, or names alone decide. In every other case it says so, changes nothing, and the caller
+//! folds the record anew. A property holds the two ways equal.
+
+use crate::{
+    event::{Header, Kind},
+    id::{FieldName, SideName},
+    merge::{
+        fold::{Heard, is_counted, line_class, write_key},
+        judge,
+        line::{Entry, Line},
+        record::{Candidate, Field, InFlight, Reason, Record, Shown, SideState, Waiting},
+    },
+    rulebook::Rulebook,
+    value::Value,
+};
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advance {
+    /// The record has taken it in.
+    Done,
+    /// The record is unchanged and has to be folded anew with it.
+    Refold,
+}
+
+/// Takes `heard`, which the line does not hold yet, into the record if that can be done the short way.
+pub fn advance(record: &mut Record, line: &mut Line, heard: &Heard, book: &Rulebook) -> Advance {
+    let header = &heard.event.header;
+    let awaited = record.waiting.iter().any(|waiting| waiting.names.contains(&header.said));
+    let odd = !record.contradicted.is_empty() || book.is_void(&header.said) || line.find(&header.said).is_some();
+    if awaited || odd {
+        return Advance::Refold;
+    }
+    let Some(parents) = parents(record, line, header) else {
+        let entry = push(record, line, heard, Vec::new());
+        let names = header.seen.clone().unwrap_or_default();
+        record.waiting.push(Waiting { entry, names });
+        return Advance::Done;
+    };
+    match header.kind {
+        Kind::Edit | Kind::Create | Kind::Observe | Kind::Decide => say(record, line, heard, parents, book),
+        Kind::Sent | Kind::Receipt | Kind::Settled => report(record, line, heard, book),
+        Kind::Delete | Kind::Restore | Kind::Refused | Kind::Parked | Kind::Released => Advance::Refold,
+        Kind::Link
+        | Kind::Unlink
+        | Kind::Absorb
+        | Kind::Associate
+        | Kind::Dissociate
+        | Kind::Manifest
+        | Kind::Clock => {
+            push(record, line, heard, parents);
+            Advance::Done
+        }
+    }
+}
+
+/// The entries that the event names; `None` if one is missing or waits itself.
+fn parents(record: &Record, line: &Line, header: &Header) -> Option<Vec<u32>> {
+    let mut parents = Vec::with_capacity(header.seen.as_ref().map_or(0, Vec::len));
+    for said in header.seen.iter().flatten() {
+        let parent = line.find(said)?;
+        if record.waiting.iter().any(|waiting| waiting.entry == parent) {
+            return None;
+        }
+        if !parents.contains(&parent) {
+            parents.push(parent);
+        }
+    }
+    Some(parents)
+}
+
+fn push(record: &mut Record, line: &mut Line, heard: &Heard, parents: Vec<u32>) -> u32 {
+    record.last = heard.seq;
+    line.push(Entry { said: heard.event.header.said, seq: heard.seq, place: heard.place, parents })
+}
+
+/// Takes words of a side or a person.
+fn say(record: &mut Record, line: &mut Line, heard: &Heard, parents: Vec<u32>, book: &Rulebook) -> Advance {
+    let header = &heard.event.header;
+    let connected = is_connected(book, &header.origin.side);
+    let on_line = line_class(header.kind).is_some();
+    let newest = record.side(&header.origin.side).is_none_or(|state| header.said_at > state.newest);
+    let by_names = header.seen.is_some() && !record.timed;
+    if record.mortal || on_line && !newest && !(by_names && !connected) {
+        return if !record.mortal && is_late_echo(record, heard) {
+            take_echo(record, line, heard, parents)
+        } else {
+            Advance::Refold
+        };
+    }
+    let depth = Depth { parents: &parents, by_names };
+    if !by_names && header.seen.is_some() && !names_all(record, header) {
+        return Advance::Refold;
+    }
+    let Some(plans) = plan(record, line, heard, &depth, connected && on_line, book) else {
+        return Advance::Refold;
+    };
+    let entry = push(record, line, heard, parents);
+    record.timed |= header.seen.is_none();
+    if on_line {
+        touch(record, header);
+    }
+    for (plan, (name, value)) in plans.into_iter().zip(heard.event.words()) {
+        if connected && on_line {
+            shown_mut(record.side_mut(&header.origin.side), name).take(header, value, header.said_at);
+        }
+        if let Some(change) = plan {
+            change.carry_out(record, name, Candidate::of(entry, header, value));
+        }
+    }
+    Advance::Done
+}
+
+/// How an event relates to candidates: what it names, and whether that is all there is to know.
+struct Depth<'a> {
+    parents: &'a [u32],
+    by_names: bool,
+}
+
+/// What a word does to its field.
+enum Change {
+    /// It is alone.
+    Alone,
+    /// It stands beside others: all candidates in rank order, the new one at `at`.
+    Beside { candidates: Vec<Candidate>, winner: usize, reason: Reason },
+}
+
+impl Change {
+    fn carry_out(self, record: &mut Record, name: &FieldName, new: Candidate) {
+        let field = match self {
+            Change::Alone => {
+                Field { name: name.clone(), candidates: vec![new], winner: 0, reason: Reason::Only, merged: None }
+            }
+            Change::Beside { mut candidates, winner, reason } => {
+                let own = candidates.iter_mut().find(|candidate| candidate.said == new.said);
+                own.expect("the new word is among the candidates").entry = new.entry;
+                Field { name: name.clone(), candidates, winner: winner as u32, reason, merged: None }
+            }
+        };
+        match record.fields.binary_search_by(|known| known.name.cmp(name)) {
+            Ok(at) => record.fields[at] = field,
+            Err(at) => record.fields.insert(at, field),
+        }
+    }
+}
+
+/// What each word does; `None` where the record has to be folded anew.
+fn plan(
+    record: &Record,
+    line: &Line,
+    heard: &Heard,
+    depth: &Depth,
+    echoes: bool,
+    book: &Rulebook,
+) -> Option<Vec<Option<Change>>> {
+    let (event, header) = (&heard.event, &heard.event.header);
+    let kind = header.record.kind();
+    let mut plans = Vec::with_capacity(header.fields.len());
+    for (name, value) in event.words() {
+        let is_word = !echoes || is_word(record, header, name, value);
+        let counts = header.kind == Kind::Decide || is_counted(kind, name, event, book);
+        if !is_word || !counts {
+            plans.push(None);
+            continue;
+        }
+        let known = record.field(name);
+        let stays = |candidate: &&Candidate| !supersedes(line, header, depth, candidate);
+        let mut candidates: Vec<Candidate> =
+            known.into_iter().flat_map(|field| &field.candidates).filter(stays).cloned().collect();
+        if candidates.is_empty() {
+            plans.push(Some(Change::Alone));
+            continue;
+        }
+        candidates.push(Candidate::of(u32::MAX, header, value));
+        judge::rank(&mut candidates, book);
+        let ruling = judge::judge(kind, name, &candidates, book);
+        if ruling.reason == Reason::Merge {
+            return None;
+        }
+        plans.push(Some(Change::Beside { candidates, winner: ruling.winner, reason: ruling.reason }));
+    }
+    Some(plans)
+}
+
+fn supersedes(line: &Line, header: &Header, depth: &Depth, candidate: &Candidate) -> bool {
+    match (&header.seen, depth.by_names) {
+        (Some(_), true) => depth.parents.iter().any(|parent| line.saw(*parent, candidate.entry)),
+        (Some(seen), false) => seen.contains(&candidate.said),
+        (None, _) => {
+            candidate.origin == header.origin || candidate.known.iter().any(|(side, _)| *side == header.origin.side)
+        }
+    }
+}
+
+/// Whether an event names every candidate of its fields, so that no clock has to be asked.
+fn names_all(record: &Record, header: &Header) -> bool {
+    let seen = header.seen.as_deref().unwrap_or_default();
+    let candidates = header.fields.iter().filter_map(|name| record.field(name)).flat_map(|field| &field.candidates);
+    candidates.into_iter().all(|candidate| seen.contains(&candidate.said))
+}
+
+fn is_word(record: &Record, header: &Header, name: &FieldName, value: &Value) -> bool {
+    let shown = record.side(&header.origin.side).and_then(|state| state.shown(name)).cloned();
+    shown.unwrap_or_else(|| Shown::nothing(name)).take(header, value, header.said_at)
+}
+
+/// Whether every word repeats a write of ours that is the newest on its field, and comes after it.
+fn is_late_echo(record: &Record, heard: &Heard) -> bool {
+    let header = &heard.event.header;
+    let plain = matches!(header.kind, Kind::Edit) && !header.author.is_another() && !header.fields.is_empty();
+    let Some(state) = record.side(&header.origin.side).filter(|_| plain) else { return false };
+    let repeats = |(name, value): (&FieldName, &Value)| {
+        state.shown(name).is_some_and(|shown| {
+            let same = shown.newest.as_ref() == Some(value) && shown.by_us && shown.at <= header.said_at;
+            same && shown.pending.is_none() && !shown.doubt
+        })
+    };
+    let explicit = header.seen.as_ref().is_some_and(|seen| !seen.is_empty());
+    !explicit && heard.event.words().all(repeats)
+}
+
+fn take_echo(record: &mut Record, line: &mut Line, heard: &Heard, parents: Vec<u32>) -> Advance {
+    let header = &heard.event.header;
+    push(record, line, heard, parents);
+    record.timed |= header.seen.is_none();
+    touch(record, header);
+    for (name, value) in heard.event.words() {
+        shown_mut(record.side_mut(&header.origin.side), name).take(header, value, header.said_at);
+    }
+    Advance::Done
+}
+
+/// Takes what became of a write, or that none was needed.
+fn report(record: &mut Record, line: &mut Line, heard: &Heard, book: &Rulebook) -> Advance {
+    let header = &heard.event.header;
+    let newest = record.side(&header.origin.side).is_none_or(|state| header.said_at > state.newest);
+    if !newest {
+        return Advance::Refold;
+    }
+    let entry = push(record, line, heard, Vec::new());
+    touch(record, header);
+    let connected = is_connected(book, &header.origin.side);
+    let state = record.side_mut(&header.origin.side);
+    if let Some(key) = write_key(&heard.event) {
+        match header.kind {
+            Kind::Sent => state.in_flight.push(InFlight { key: key.to_owned(), entry }),
+            _ => state.in_flight.retain(|write| write.key != key),
+        }
+    }
+    if connected {
+        for (name, value) in heard.event.words() {
+            shown_mut(state, name).take(header, value, header.said_at);
+        }
+    }
+    if header.kind != Kind::Sent {
+        learn(record, header);
+    }
+    Advance::Done
+}
+
+/// Notes that a side has learned of words.
+fn learn(record: &mut Record, header: &Header) {
+    record.timed |= !header.fields.is_empty();
+    let side = &header.origin.side;
+    for (name, carries) in header.fields.iter().zip(&header.carries) {
+        let Ok(at) = record.fields.binary_search_by(|field| field.name.cmp(name)) else { continue };
+        for candidate in record.fields[at].candidates.iter_mut().filter(|c| carries.contains(&c.said)) {
+            if !candidate.known.iter().any(|(known, _)| known == side) {
+                let place = candidate.known.partition_point(|(known, _)| known < side);
+                candidate.known.insert(place, (side.clone(), header.said_at));
+            }
+        }
+    }
+}
+
+/// Notes an event's time and, where it says one, the side's id.
+fn touch(record: &mut Record, header: &Header) {
+    let state = record.side_mut(&header.origin.side);
+    state.newest = state.newest.max(header.said_at);
+    if header.origin.link.is_some() && (header.kind.is_said() || header.kind == Kind::Receipt) {
+        state.link.clone_from(&header.origin.link);
+    }
+}
+
+fn shown_mut<'a>(state: &'a mut SideState, name: &FieldName) -> &'a mut Shown {
+    let at = match state.shows.binary_search_by(|shown| shown.field.cmp(name)) {
+        Ok(at) => at,
+        Err(at) => {
+            state.shows.insert(at, Shown::nothing(name));
+            at
+        }
+    };
+    &mut state.shows[at]
+}
+
+fn is_connected(book: &Rulebook, side: &SideName) -> bool {
+    book.newest().sides.get(side).is_some_and(|spec| spec.connected)
+}

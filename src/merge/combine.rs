@@ -1,0 +1,87 @@
+//! Merged types that need no document: sets by adds and removes, counters by differences.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    merge::before::Before,
+    value::{Value, View},
+};
+
+/// A word of a merged field.
+pub struct Said<'a> {
+    /// The event.
+    pub event: u32,
+    /// What it says the field is.
+    pub value: &'a Value,
+}
+
+/// For each word, in an order in which it comes after all that happened before it: which of the earlier ones did.
+fn ancestors(words: &[Said], before: &Before) -> Vec<Vec<usize>> {
+    let marks = |word: &Said| before.of([word.event].into_iter());
+    words
+        .iter()
+        .map(|word| {
+            let marked = marks(word);
+            (0..words.len()).filter(|other| marked[words[*other].event as usize]).collect()
+        })
+        .collect()
+}
+
+/// The words in an order in which each comes after all that happened before it.
+fn ordered<'a>(words: Vec<Said<'a>>, before: &Before) -> Vec<Said<'a>> {
+    let mut place = BTreeMap::new();
+    before.order().into_iter().enumerate().for_each(|(at, event)| {
+        place.insert(event, at);
+    });
+    let mut words = words;
+    words.sort_by_key(|word| place[&word.event]);
+    words
+}
+
+/// The sum of all differences, each against what its author had seen; null counts as zero.
+pub fn counter(words: Vec<Said>, before: &Before) -> Value {
+    let words = ordered(words, before);
+    let ancestors = ancestors(&words, before);
+    let mut differences: Vec<i128> = Vec::with_capacity(words.len());
+    for (word, below) in words.iter().zip(&ancestors) {
+        let seen: i128 = below.iter().map(|at| differences[*at]).sum();
+        differences.push(i128::from(word.value.as_i64().unwrap_or(0)) - seen);
+    }
+    let sum: i128 = differences.iter().sum();
+    Value::from_json(&sum.to_string()).expect("a number prints as JSON")
+}
+
+/// All elements that were added and not removed by one who had seen that adding; ascending by bytes.
+pub fn set(words: Vec<Said>, before: &Before) -> Value {
+    let words = ordered(words, before);
+    let ancestors = ancestors(&words, before);
+    let mut changes: Vec<Change> = Vec::with_capacity(words.len());
+    for (word, below) in words.iter().zip(&ancestors) {
+        let says: BTreeSet<Value> = match word.value.view() {
+            View::List(elements) => elements.collect(),
+            _ => BTreeSet::new(),
+        };
+        let seen = present(below, &changes, &ancestors);
+        changes.push(Change {
+            adds: says.difference(&seen).cloned().collect(),
+            removes: seen.difference(&says).cloned().collect(),
+        });
+    }
+    let all: Vec<usize> = (0..words.len()).collect();
+    Value::list(&present(&all, &changes, &ancestors))
+}
+
+struct Change {
+    adds: BTreeSet<Value>,
+    removes: BTreeSet<Value>,
+}
+
+/// The elements that these changes leave.
+fn present(members: &[usize], changes: &[Change], ancestors: &[Vec<usize>]) -> BTreeSet<Value> {
+    let removed = |adder: usize, element: &Value| {
+        let saw = |other: &&usize| ancestors[**other].contains(&adder);
+        members.iter().filter(saw).any(|other| changes[*other].removes.contains(element))
+    };
+    let added = members.iter().flat_map(|at| changes[*at].adds.iter().map(move |element| (*at, element)));
+    added.filter(|(at, element)| !removed(*at, element)).map(|(_, element)| element.clone()).collect()
+}

@@ -1,0 +1,568 @@
+//! The fold: a record, resolved from the set of its events.
+//!
+//! Order of work: which events count, who had named whom, each side's own line (echoes, shadows),
+//! then field by field what happened before what, which words are left, and which of them wins.
+//! Nothing here depends on the order of the log: sequences only say where an event is found.
+
+use std::collections::{BTreeMap, HashMap};
+
+use rustc_hash::FxBuildHasher;
+
+use crate::{
+    clock::Millis,
+    event::{Detail, Event, Kind, Origin},
+    field::{DeleteRule, FieldType},
+    id::{FieldName, Place, SaidId, Seq},
+    merge::{
+        before::Before,
+        combine::{self, Said},
+        document,
+        judge::{self, corrected},
+        line::{Entry, Line},
+        record::{Candidate, Existence, Field, InFlight, Park, Reason, Record, Shown, Waiting},
+    },
+    rulebook::{EXISTENCE, Rulebook},
+    value::Value,
+};
+
+/// An event with its place in the log.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    /// Its sequence.
+    pub seq: Seq,
+    /// Where its bytes are.
+    pub place: Place,
+    /// The event.
+    pub event: Event,
+}
+
+/// A word that counts: an event's value for a field.
+pub(super) struct Word<'a> {
+    pub event: u32,
+    pub value: &'a Value,
+}
+
+/// A record's events with all that follows from them together.
+pub struct Fold<'a> {
+    pub(super) heard: Vec<&'a Heard>,
+    pub(super) book: &'a Rulebook,
+    kind: &'a str,
+    /// For each event that counts, the events that it names.
+    pub(super) named: Vec<Vec<u32>>,
+    counts: Vec<bool>,
+    waiting: Vec<u32>,
+    contradicted: Vec<u32>,
+    depth: Vec<u32>,
+    time: Vec<Millis>,
+    by_said: HashMap<SaidId, u32, FxBuildHasher>,
+    /// The words of each field, in no order that matters.
+    pub(super) words: BTreeMap<&'a FieldName, Vec<Word<'a>>>,
+    shows: BTreeMap<&'a str, BTreeMap<&'a FieldName, Shown>>,
+    /// For each side and field, when the side learned of which words: time and the event that carries them.
+    learned: BTreeMap<&'a str, BTreeMap<&'a FieldName, Vec<(Millis, u32)>>>,
+}
+
+/// Resolves a record from its events, which may come in any order.
+pub fn fold(events: &[Heard], book: &Rulebook) -> (Record, Line) {
+    Fold::new(events, book).finish()
+}
+
+impl<'a> Fold<'a> {
+    /// Takes a record's events together.
+    pub fn new(events: &'a [Heard], book: &'a Rulebook) -> Self {
+        let mut heard: Vec<&Heard> = events.iter().collect();
+        heard.sort_by_key(|heard| heard.seq);
+        let count = heard.len();
+        let mut fold = Fold {
+            kind: heard.first().map_or("", |first| first.event.header.record.kind()),
+            heard,
+            book,
+            named: vec![Vec::new(); count],
+            counts: vec![false; count],
+            waiting: Vec::new(),
+            contradicted: Vec::new(),
+            depth: vec![0; count],
+            time: vec![Millis(0); count],
+            by_said: HashMap::default(),
+            words: BTreeMap::new(),
+            shows: BTreeMap::new(),
+            learned: BTreeMap::new(),
+        };
+        fold.choose_copies();
+        fold.follow_names();
+        fold.walk_lines();
+        fold.take_decisions();
+        fold
+    }
+
+    fn event(&self, at: u32) -> &'a Event {
+        &self.heard[at as usize].event
+    }
+
+    /// Of several copies of one statement the one with the smallest content counts.
+    fn choose_copies(&mut self) {
+        for at in 0..self.heard.len() as u32 {
+            let said = self.event(at).header.said;
+            if self.book.is_void(&said) {
+                self.contradicted.push(at);
+                continue;
+            }
+            self.counts[at as usize] = true;
+            let Some(&other) = self.by_said.get(&said) else {
+                self.by_said.insert(said, at);
+                continue;
+            };
+            let (mine, theirs) = (self.event(at).content(), self.event(other).content());
+            let loser = if mine < theirs { other } else { at };
+            self.by_said.insert(said, if mine < theirs { at } else { other });
+            self.counts[loser as usize] = false;
+            if mine != theirs {
+                self.contradicted.push(loser);
+            }
+        }
+    }
+
+    /// Resolves names, sets aside what waits, and gives each event its depth and time.
+    fn follow_names(&mut self) {
+        let count = self.heard.len();
+        let mut above = vec![Vec::new(); count];
+        let mut missing = vec![0usize; count];
+        let mut ready = Vec::new();
+        for at in (0..count as u32).filter(|at| self.counts[*at as usize]) {
+            for said in self.event(at).header.seen.iter().flatten() {
+                match self.by_said.get(said) {
+                    Some(&parent) if self.named[at as usize].contains(&parent) => {}
+                    Some(&parent) => {
+                        self.named[at as usize].push(parent);
+                        above[parent as usize].push(at);
+                        missing[at as usize] += 1;
+                    }
+                    None => missing[at as usize] = usize::MAX / 2,
+                }
+            }
+            if missing[at as usize] == 0 {
+                ready.push(at);
+            }
+        }
+        let mut newest: Vec<Vec<(&Origin, Millis)>> = vec![Vec::new(); count];
+        let mut reached = vec![false; count];
+        while let Some(at) = ready.pop() {
+            reached[at as usize] = true;
+            self.place_event(at, &mut newest);
+            for child in &above[at as usize] {
+                missing[*child as usize] -= 1;
+                if missing[*child as usize] == 0 {
+                    ready.push(*child);
+                }
+            }
+        }
+        for at in 0..count as u32 {
+            if self.counts[at as usize] && !reached[at as usize] {
+                self.counts[at as usize] = false;
+                self.waiting.push(at);
+            }
+            if !self.counts[at as usize] {
+                self.named[at as usize].clear();
+            }
+        }
+    }
+
+    /// Depth and time of an event whose names are all placed: the greatest clock of its origin among what it names.
+    fn place_event(&mut self, at: u32, newest: &mut [Vec<(&'a Origin, Millis)>]) {
+        let header = &self.event(at).header;
+        let mut own = header.said_at;
+        if !self.named[at as usize].is_empty() {
+            let mut greatest: Vec<(&Origin, Millis)> = Vec::new();
+            for &parent in &self.named[at as usize] {
+                self.depth[at as usize] = self.depth[at as usize].max(self.depth[parent as usize] + 1);
+                for &(origin, time) in &newest[parent as usize] {
+                    raise(&mut greatest, origin, time);
+                }
+            }
+            own = greatest.iter().find(|(origin, _)| **origin == header.origin).map_or(own, |(_, time)| own.max(*time));
+            newest[at as usize] = greatest;
+        }
+        raise(&mut newest[at as usize], &header.origin, own);
+        self.time[at as usize] = own;
+    }
+
+    /// Walks each side's line: tells words from echoes and keeps what the side shows.
+    fn walk_lines(&mut self) {
+        let mut lines: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+        for at in (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]) {
+            if line_class(self.event(at).header.kind).is_some() {
+                lines.entry(&self.event(at).header.origin.side).or_default().push(at);
+            }
+        }
+        for (side, mut line) in lines {
+            line.sort_by(|a, b| self.compare_places(*a, *b));
+            let mut shows = BTreeMap::new();
+            for at in line {
+                let header = &self.event(at).header;
+                if matches!(header.kind, Kind::Receipt | Kind::Settled) {
+                    let learned = self.learned.entry(side).or_default();
+                    for field in &header.fields {
+                        learned.entry(field).or_default().push((self.time[at as usize], at));
+                    }
+                }
+                for (field, value) in self.event(at).words() {
+                    let shown = shows.entry(field).or_insert_with(|| Shown::nothing(field));
+                    if shown.take(header, value, self.time[at as usize]) && self.is_counted(at, field) {
+                        self.words.entry(field).or_default().push(Word { event: at, value });
+                    }
+                }
+            }
+            self.shows.insert(side, shows);
+        }
+    }
+
+    fn compare_places(&self, a: u32, b: u32) -> std::cmp::Ordering {
+        let place = |at: u32| {
+            let header = &self.event(at).header;
+            (self.time[at as usize], line_class(header.kind), self.depth[at as usize], header.said_seq)
+        };
+        place(a).cmp(&place(b)).then_with(|| self.event(a).content().cmp(&self.event(b).content()))
+    }
+
+    fn is_counted(&self, at: u32, field: &FieldName) -> bool {
+        is_counted(self.kind, field, self.event(at), self.book)
+    }
+
+    /// A person's decisions are words that stand on no side's line.
+    fn take_decisions(&mut self) {
+        for at in (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]) {
+            if self.event(at).header.kind == Kind::Decide {
+                for (field, value) in self.event(at).words() {
+                    self.words.entry(field).or_default().push(Word { event: at, value });
+                }
+            }
+        }
+    }
+
+    fn is_linear(&self, at: u32) -> bool {
+        let header = &self.event(at).header;
+        self.counts[at as usize] && header.seen.is_none() && line_class(header.kind) == Some(3)
+    }
+
+    /// What happened before what, of one field.
+    pub(super) fn before(&self, field: &FieldName) -> Before<'_> {
+        let mut before = Before::named(&self.named);
+        let linear: Vec<u32> = (0..self.heard.len() as u32).filter(|at| self.is_linear(*at)).collect();
+        if linear.is_empty() {
+            return before;
+        }
+        let mut said: BTreeMap<&Origin, Vec<(Millis, Vec<u32>)>> = BTreeMap::new();
+        for word in self.words.get(&field).into_iter().flatten() {
+            let origin = &self.event(word.event).header.origin;
+            said.entry(origin).or_default().push((self.time[word.event as usize], vec![word.event]));
+        }
+        for (origin, mut list) in said {
+            list.sort();
+            let known = before.list(list.into_iter());
+            for &at in linear.iter().filter(|at| self.event(**at).header.origin == *origin) {
+                before.learn(at, &known, self.time[at as usize]);
+            }
+        }
+        for (side, fields) in &self.learned {
+            let Some(list) = fields.get(&field) else { continue };
+            let known = before.list(list.iter().map(|(time, at)| (*time, self.carried(*at, field))));
+            for &at in linear.iter().filter(|at| *self.event(**at).header.origin.side == **side) {
+                before.learn(at, &known, self.time[at as usize]);
+            }
+        }
+        before.settle_cycles();
+        before
+    }
+
+    /// The words on a field that a receipt or the like carries.
+    fn carried(&self, at: u32, field: &FieldName) -> Vec<u32> {
+        let header = &self.event(at).header;
+        let index = header.fields.iter().position(|name| name == field);
+        let saids = index.and_then(|index| header.carries.get(index)).into_iter().flatten();
+        let words = self.words.get(&field);
+        let is_word = |event: &u32| words.is_some_and(|words| words.iter().any(|word| word.event == *event));
+        saids.filter_map(|said| self.by_said.get(said).copied()).filter(is_word).collect()
+    }
+
+    fn finish(self) -> (Record, Line) {
+        let mut record = Record {
+            last: self.heard.last().map_or(Seq(0), |last| last.seq),
+            timed: (0..self.heard.len() as u32).any(|at| self.is_linear(at)) || !self.learned.is_empty(),
+            waiting: self.waiting.iter().map(|at| self.waiting_entry(*at)).collect(),
+            contradicted: self.contradicted.clone(),
+            ..Record::default()
+        };
+        let mut existence = None;
+        for (name, words) in &self.words {
+            let before = self.before(name);
+            let field = self.resolve(name, words, &before);
+            if ***name == *EXISTENCE {
+                record.mortal = words.iter().any(|word| *word.value == Value::bool(false));
+                existence = Some((field.clone(), before));
+            }
+            record.fields.push(field);
+        }
+        if let Some((field, before)) = existence {
+            record.existence = self.exists(&field, &before);
+        }
+        self.fill_sides(&mut record);
+        (record, self.line())
+    }
+
+    fn waiting_entry(&self, at: u32) -> Waiting {
+        Waiting { entry: at, names: self.event(at).header.seen.clone().unwrap_or_default() }
+    }
+
+    fn resolve(&self, name: &FieldName, words: &[Word], before: &Before) -> Field {
+        let superseded = before.of(words.iter().map(|word| word.event));
+        let mut candidates: Vec<Candidate> = words
+            .iter()
+            .filter(|word| !superseded[word.event as usize])
+            .map(|word| self.candidate(name, word))
+            .collect();
+        judge::rank(&mut candidates, self.book);
+        let ruling = judge::judge(self.kind, name, &candidates, self.book);
+        let merged = (ruling.reason == Reason::Merge).then(|| self.merge(name, words, before, &candidates));
+        Field { name: name.clone(), candidates, winner: ruling.winner as u32, reason: ruling.reason, merged }
+    }
+
+    fn candidate(&self, name: &FieldName, word: &Word) -> Candidate {
+        let header = &self.event(word.event).header;
+        let mut known = Vec::new();
+        for (side, fields) in &self.learned {
+            let carries = |(_, at): &&(Millis, u32)| self.carried(*at, name).contains(&word.event);
+            let first = fields.get(name).into_iter().flatten().filter(carries).map(|(time, _)| *time).min();
+            if let Some(time) = first {
+                known.push((self.side_name(side), time));
+            }
+        }
+        Candidate { known, ..Candidate::of(word.event, header, word.value) }
+    }
+
+    fn side_name(&self, side: &str) -> crate::id::SideName {
+        let mut names = self.heard.iter().map(|heard| &heard.event.header.origin.side);
+        names.find(|name| ***name == *side).expect("a side on a line has said something").clone()
+    }
+
+    fn merge(&self, name: &FieldName, words: &[Word], before: &Before, candidates: &[Candidate]) -> Value {
+        let said = || words.iter().map(|word| Said { event: word.event, value: word.value }).collect();
+        match judge::spec_for(self.kind, name, candidates, self.book).map(|spec| &spec.kind) {
+            Some(FieldType::Counter) => combine::counter(said(), before),
+            Some(FieldType::Set) => combine::set(said(), before),
+            _ => document::text(self, name, words, before),
+        }
+    }
+
+    /// Weighs deletions against restorations and edits that did not know of each other.
+    fn exists(&self, field: &Field, before: &Before) -> Existence {
+        let is_dead = |candidate: &&Candidate| candidate.value == Value::bool(false);
+        let dead: Vec<&Candidate> = field.candidates.iter().filter(is_dead).collect();
+        if dead.is_empty() {
+            return Existence::Alive;
+        }
+        let opposed = self.opposed_edits(&dead, before);
+        let restored = dead.len() < field.candidates.len();
+        if opposed.is_empty() && !restored {
+            return Existence::Deleted;
+        }
+        let times = field.candidates.iter().map(|candidate| corrected(candidate, self.book));
+        let edits = opposed.iter().map(|at| {
+            let header = &self.event(*at).header;
+            self.book.corrected(&header.origin.side, header.said_at)
+        });
+        let newest = times.chain(edits).max().expect("there are candidates");
+        match self.book.at(newest).kind(self.kind).map(|spec| spec.deletes).unwrap_or_default() {
+            DeleteRule::DeleteWins => Existence::Deleted,
+            DeleteRule::EditWins => Existence::Alive,
+            DeleteRule::Manual => Existence::Disputed,
+        }
+    }
+
+    /// Edits that no deletion knew of, and that knew of no deletion.
+    fn opposed_edits(&self, dead: &[&Candidate], before: &Before) -> Vec<u32> {
+        let mut edits: BTreeMap<u32, Vec<&FieldName>> = BTreeMap::new();
+        for (name, words) in self.words.iter().filter(|(name, _)| ****name != *EXISTENCE) {
+            words.iter().for_each(|word| edits.entry(word.event).or_default().push(*name));
+        }
+        let knew_of_deletion = |at: u32| {
+            let below = before.of([at].into_iter());
+            dead.iter().any(|candidate| below[candidate.entry as usize])
+        };
+        edits.retain(|at, _| !knew_of_deletion(*at));
+        for candidate in dead {
+            let mut known: BTreeMap<&FieldName, Vec<bool>> = BTreeMap::new();
+            edits.retain(|at, names| {
+                !names.iter().all(|name| {
+                    known.entry(name).or_insert_with(|| self.before(name).of([candidate.entry].into_iter()))
+                        [*at as usize]
+                })
+            });
+        }
+        edits.into_keys().collect()
+    }
+
+    /// The type by which a merged field was put together.
+    pub(super) fn merged_kind(&self, field: &Field) -> FieldType {
+        let spec = judge::spec_for(self.kind, &field.name, &field.candidates, self.book);
+        spec.map_or(FieldType::LongText, |spec| spec.kind.clone())
+    }
+
+    /// The events that count, each after all that it names; depends on the set of events alone.
+    pub(super) fn canonical_order(&self) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]).collect();
+        let plain = |at: u32| {
+            let header = &self.event(at).header;
+            (self.depth[at as usize], header.said_at, &header.origin, header.said_seq, header.said)
+        };
+        order.sort_by(|a, b| plain(*a).cmp(&plain(*b)));
+        order
+    }
+
+    /// Those of `held`, words that no earlier word superseded, that happened before the word of `at`.
+    pub(super) fn supersedes(&self, before: &Before, at: u32, field: &FieldName, held: &[u32]) -> Vec<u32> {
+        if before.has_kept() || !self.is_linear(at) {
+            let seen = before.of([at].into_iter());
+            return held.iter().copied().filter(|other| seen[*other as usize]).collect();
+        }
+        // What a linear event knows of words not yet superseded it knows directly.
+        let own = &self.event(at).header.origin;
+        let time = self.time[at as usize];
+        let learned = self.learned.get(&*own.side).and_then(|fields| fields.get_key_value(&field));
+        let knows = |other: u32| {
+            let said = self.event(other).header.origin == *own && self.time[other as usize] < time;
+            let told = learned.is_some_and(|(_, list)| {
+                list.iter().any(|(when, carrier)| *when < time && self.carried(*carrier, field).contains(&other))
+            });
+            said || told
+        };
+        held.iter().copied().filter(|other| knows(*other)).collect()
+    }
+
+    fn fill_sides(&self, record: &mut Record) {
+        for at in (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]) {
+            let header = &self.event(at).header;
+            if line_class(header.kind).is_some() {
+                let time = self.time[at as usize];
+                let state = record.side_mut(&header.origin.side);
+                state.newest = state.newest.max(time);
+                if header.origin.link.is_some() && (header.kind.is_said() || header.kind == Kind::Receipt) {
+                    state.link.clone_from(&header.origin.link);
+                }
+            }
+        }
+        let connected = &self.book.newest().sides;
+        for state in &mut record.sides {
+            if connected.get(&state.side).is_some_and(|spec| spec.connected) {
+                let shows = self.shows.get(&*state.side).into_iter().flatten();
+                state.shows = shows.map(|(_, shown)| shown.clone()).collect();
+            }
+        }
+        self.fill_writes(record);
+        self.fill_parks(record);
+    }
+
+    fn fill_writes(&self, record: &mut Record) {
+        let counted = (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]);
+        let (sent, done): (Vec<u32>, Vec<u32>) = counted
+            .filter(|at| write_key(self.event(*at)).is_some())
+            .partition(|at| self.event(*at).header.kind == Kind::Sent);
+        let is_done = |at: u32| {
+            let event = self.event(at);
+            let same = |other: &&u32| {
+                let other = self.event(**other);
+                other.header.origin.side == event.header.origin.side && write_key(other) == write_key(event)
+            };
+            done.iter().any(|other| same(&other))
+        };
+        let mut open: Vec<u32> = sent.into_iter().filter(|at| !is_done(*at)).collect();
+        open.sort_by(|a, b| self.compare_places(*a, *b));
+        for at in open {
+            let event = self.event(at);
+            let key = write_key(event).expect("a sent event has a key").to_owned();
+            record.side_mut(&event.header.origin.side).in_flight.push(InFlight { key, entry: at });
+        }
+    }
+
+    fn fill_parks(&self, record: &mut Record) {
+        let of_kind = |kinds: &'static [Kind]| {
+            let counted = (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]);
+            counted.filter(|at| kinds.contains(&self.event(*at).header.kind)).collect::<Vec<u32>>()
+        };
+        let released = of_kind(&[Kind::Released]);
+        let mut parked = of_kind(&[Kind::Refused, Kind::Parked]);
+        parked.sort_by(|a, b| {
+            self.event(*a)
+                .header
+                .said_at
+                .cmp(&self.event(*b).header.said_at)
+                .then_with(|| self.event(*a).content().cmp(&self.event(*b).content()))
+        });
+        for at in parked {
+            let header = &self.event(at).header;
+            for (index, field) in header.fields.iter().enumerate() {
+                let lets_go = |other: &&u32| {
+                    let other = &self.event(**other).header;
+                    other.origin.side == header.origin.side
+                        && other.fields.contains(field)
+                        && other.said_at >= header.said_at
+                };
+                if released.iter().any(|other| lets_go(&other)) {
+                    continue;
+                }
+                let carries = header.carries.get(index).cloned().unwrap_or_default();
+                let park = Park { field: field.clone(), carries, entry: at, refused: header.kind == Kind::Refused };
+                record.side_mut(&header.origin.side).parks.push(park);
+            }
+        }
+    }
+
+    pub(super) fn line(&self) -> Line {
+        let entry = |heard: &&Heard| Entry {
+            said: heard.event.header.said,
+            seq: heard.seq,
+            place: heard.place,
+            parents: Vec::new(),
+        };
+        let mut line = Line::from_entries(self.heard.iter().map(entry).collect());
+        let mut order: Vec<u32> =
+            (0..self.heard.len() as u32).filter(|at| !self.named[*at as usize].is_empty()).collect();
+        order.sort_by_key(|at| self.depth[*at as usize]);
+        for at in order {
+            line.relink(at, self.named[at as usize].clone());
+        }
+        line
+    }
+}
+
+/// The key of the write that an event is about.
+pub(super) fn write_key(event: &Event) -> Option<&str> {
+    match &event.payload.detail {
+        Detail::Write(key) | Detail::Refusal { key, .. } => Some(key),
+        _ => None,
+    }
+}
+
+/// Where events of a kind stand on their side's line among events of the same time; `None`: on no line.
+pub(super) fn line_class(kind: Kind) -> Option<u8> {
+    match kind {
+        Kind::Sent => Some(0),
+        Kind::Receipt => Some(1),
+        Kind::Settled => Some(2),
+        Kind::Edit | Kind::Create | Kind::Delete | Kind::Restore | Kind::Observe => Some(3),
+        _ => None,
+    }
+}
+
+/// Whether the rules of its time let this side edit the field.
+pub(super) fn is_counted(kind: &str, field: &FieldName, event: &Event, book: &Rulebook) -> bool {
+    let origin = &event.header.origin;
+    let time = book.corrected(&origin.side, event.header.said_at);
+    **field == *EXISTENCE || book.at(time).field(kind, field).is_none_or(|spec| spec.counts(&origin.side))
+}
+
+fn raise<'a>(greatest: &mut Vec<(&'a Origin, Millis)>, origin: &'a Origin, time: Millis) {
+    match greatest.iter_mut().find(|(known, _)| *known == origin) {
+        Some((_, known)) => *known = (*known).max(time),
+        None => greatest.push((origin, time)),
+    }
+}

@@ -1,0 +1,226 @@
+//! A record's line: all its events in the order in which the log has them, and who had seen whom.
+//!
+//! Whether one event is among what another had seen is answered without walking the history: each
+//! entry keeps a jump pointer along its first parent (the skew-binary scheme of Myers, 1983), so a
+//! chain of any length is crossed in a logarithmic number of steps, and only events that name several
+//! parents fan out.
+
+use std::collections::HashMap;
+
+use rustc_hash::FxBuildHasher;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Place, SaidId, Seq};
+
+const NONE: u32 = u32::MAX;
+/// Lines up to this length are searched from the newest end instead of through a map.
+const SCAN_MAX: usize = 32;
+
+/// What the record keeps of one of its events.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// What was said.
+    pub said: SaidId,
+    /// The event's sequence in the log.
+    pub seq: Seq,
+    /// Where its bytes are.
+    pub place: Place,
+    /// The entries that it names as seen; empty too for one that waits.
+    pub parents: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Reach {
+    /// Length of the longest way down.
+    depth: u32,
+    /// Number of steps to the root along first parents.
+    height: u32,
+    /// An entry further down along first parents.
+    jump: u32,
+    /// The nearest entry, this one included, along first parents that names several.
+    fan: u32,
+}
+
+/// All events of a record. Equal lines hold the same entries in the same order.
+#[derive(Clone, Debug, Default)]
+pub struct Line {
+    entries: Vec<Entry>,
+    reach: Vec<Reach>,
+    by_said: HashMap<SaidId, u32, FxBuildHasher>,
+}
+
+impl PartialEq for Line {
+    fn eq(&self, other: &Self) -> bool {
+        self.entries == other.entries
+    }
+}
+
+impl Line {
+    /// Rebuilds a line from its entries.
+    pub fn from_entries(entries: Vec<Entry>) -> Self {
+        let mut line = Line::default();
+        entries.into_iter().for_each(|entry| {
+            line.push(entry);
+        });
+        line
+    }
+
+    /// The entries, oldest in the log first.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// How many events.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The newest entry that says this.
+    pub fn find(&self, said: &SaidId) -> Option<u32> {
+        if self.entries.len() <= SCAN_MAX {
+            return self.entries.iter().rposition(|entry| entry.said == *said).map(|at| at as u32);
+        }
+        self.by_said.get(said).copied()
+    }
+
+    /// Adds an event; its parents are earlier entries or none.
+    pub fn push(&mut self, entry: Entry) -> u32 {
+        let at = self.entries.len() as u32;
+        self.entries.push(entry);
+        if self.entries.len() > SCAN_MAX {
+            if self.by_said.is_empty() {
+                self.by_said.extend(self.entries.iter().zip(0..).map(|(entry, at)| (entry.said, at)));
+            }
+            self.by_said.insert(self.entries[at as usize].said, at);
+        }
+        self.reach.push(self.reach_of(at));
+        at
+    }
+
+    /// Gives an entry its parents once they are known; they may stand later in the line.
+    ///
+    /// Reachability is then taken from `parents` alone; the caller keeps it free of cycles and relinks
+    /// entries before those that name them.
+    pub fn relink(&mut self, at: u32, parents: Vec<u32>) {
+        self.entries[at as usize].parents = parents;
+        self.reach[at as usize] = self.reach_of(at);
+    }
+
+    fn reach_of(&self, at: u32) -> Reach {
+        let parents = &self.entries[at as usize].parents;
+        let depth = parents.iter().map(|parent| self.reach[*parent as usize].depth + 1).max().unwrap_or(0);
+        let Some(&first) = parents.first() else {
+            return Reach { depth, height: 0, jump: NONE, fan: NONE };
+        };
+        let below = self.reach[first as usize];
+        let jump = match below.jump {
+            NONE => first,
+            over => {
+                let far = self.reach[over as usize];
+                let equal =
+                    far.jump != NONE && below.height - far.height == far.height - self.reach[far.jump as usize].height;
+                if equal { far.jump } else { first }
+            }
+        };
+        let fan = if parents.len() > 1 { at } else { below.fan };
+        Reach { depth, height: below.height + 1, jump, fan }
+    }
+
+    /// Whether `old` is `new` itself or among what `new` had seen by name.
+    pub fn saw(&self, new: u32, old: u32) -> bool {
+        let due = self.reach[old as usize];
+        let mut todo = vec![new];
+        let mut fanned: Vec<u32> = Vec::new();
+        while let Some(start) = todo.pop() {
+            if self.reach[start as usize].depth < due.depth {
+                continue;
+            }
+            if self.down_to(start, due.height) == Some(old) {
+                return true;
+            }
+            let mut fan = self.reach[start as usize].fan;
+            while fan != NONE && self.reach[fan as usize].depth > due.depth && !fanned.contains(&fan) {
+                fanned.push(fan);
+                let parents = &self.entries[fan as usize].parents;
+                todo.extend(&parents[1..]);
+                fan = self.reach[parents[0] as usize].fan;
+            }
+        }
+        false
+    }
+
+    /// The entry at this height along first parents, if there is one.
+    fn down_to(&self, start: u32, height: u32) -> Option<u32> {
+        let mut at = start;
+        while self.reach[at as usize].height > height {
+            let jump = self.reach[at as usize].jump;
+            let over = self.reach[jump as usize].height >= height;
+            at = if over { jump } else { self.entries[at as usize].parents[0] };
+        }
+        (self.reach[at as usize].height == height).then_some(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn line(parents: &[Vec<u32>]) -> Line {
+        let entry = |(at, parents): (usize, &Vec<u32>)| Entry {
+            said: SaidId([at as u8; 16]),
+            seq: Seq(at as u64 + 1),
+            place: Place(0),
+            parents: parents.clone(),
+        };
+        Line::from_entries(parents.iter().enumerate().map(entry).collect())
+    }
+
+    fn naive(parents: &[Vec<u32>], new: u32, old: u32) -> bool {
+        new == old || parents[new as usize].iter().any(|parent| naive(parents, *parent, old))
+    }
+
+    fn some_parents() -> impl Strategy<Value = Vec<Vec<u32>>> {
+        prop::collection::vec(prop::collection::vec(any::<prop::sample::Index>(), 0..3), 1..40).prop_map(|picks| {
+            let parents = |(at, picks): (usize, Vec<prop::sample::Index>)| {
+                let mut parents: Vec<u32> = Vec::new();
+                // Near ones are picked more often, as in life, so that chains grow long.
+                for pick in picks.iter().filter(|_| at > 0) {
+                    let parent = (at - 1 - pick.index(at).min(pick.index(3))) as u32;
+                    if !parents.contains(&parent) {
+                        parents.push(parent);
+                    }
+                }
+                parents
+            };
+            picks.into_iter().enumerate().map(parents).collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn saw_equals_a_plain_walk(parents in some_parents()) {
+            let line = line(&parents);
+            for new in 0..parents.len() as u32 {
+                for old in 0..parents.len() as u32 {
+                    prop_assert_eq!(line.saw(new, old), naive(&parents, new, old), "{} saw {}", new, old);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_event_is_found_by_what_it_said() {
+        let line = line(&vec![Vec::new(); 100]);
+        for at in 0..100 {
+            assert_eq!(line.find(&SaidId([at as u8; 16])), Some(at));
+        }
+        assert_eq!(line.find(&SaidId([200; 16])), None);
+    }
+}

@@ -1,0 +1,321 @@
+//! The resolved record: what reads answer from, and all that the next event needs.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    clock::Millis,
+    event::{Author, Header, Kind, Origin},
+    id::{FieldName, SaidId, Seq, SideName},
+    value::Value,
+};
+
+/// A word on a field that happened before no other word on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// The event, as an entry of the record's line.
+    pub entry: u32,
+    /// What was said.
+    pub said: SaidId,
+    /// Who said it.
+    pub origin: Origin,
+    /// When, by the side's clock.
+    pub said_at: Millis,
+    /// The side's own sequence.
+    pub said_seq: Option<u64>,
+    /// The author.
+    pub author: Author,
+    /// The value; null clears the field.
+    pub value: Value,
+    /// The sides that have learned of this word, each with its own time of it.
+    pub known: Vec<(SideName, Millis)>,
+}
+
+/// Why a field has the value it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reason {
+    /// There is one word.
+    Only,
+    /// Concurrent words say the same.
+    Agreement,
+    /// The word of the side that has authority.
+    Authority,
+    /// The newest word.
+    LastWrite,
+    /// The oldest word.
+    FirstWrite,
+    /// The greatest value.
+    Max,
+    /// The smallest value.
+    Min,
+    /// The newest word, for reading only: a person is to decide.
+    Manual,
+    /// All words together.
+    Merge,
+}
+
+impl Reason {
+    /// The reason's name, as in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::Only => "only",
+            Reason::Agreement => "agreement",
+            Reason::Authority => "authority",
+            Reason::LastWrite => "last_write",
+            Reason::FirstWrite => "first_write",
+            Reason::Max => "max",
+            Reason::Min => "min",
+            Reason::Manual => "manual",
+            Reason::Merge => "merge",
+        }
+    }
+}
+
+/// One field of a record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Field {
+    /// Its name.
+    pub name: FieldName,
+    /// Its candidates, by rank: the newest first.
+    pub candidates: Vec<Candidate>,
+    /// Which of them won.
+    pub winner: u32,
+    /// Why.
+    pub reason: Reason,
+    /// What all words make together, where they are merged.
+    pub merged: Option<Value>,
+}
+
+impl Field {
+    /// The winning candidate.
+    pub fn winner(&self) -> &Candidate {
+        &self.candidates[self.winner as usize]
+    }
+
+    /// The field's value; null where it is cleared.
+    pub fn value(&self) -> &Value {
+        self.merged.as_ref().unwrap_or(&self.winner().value)
+    }
+
+    /// Whether candidates differ, decided by a rule or not.
+    pub fn is_conflict(&self) -> bool {
+        !matches!(self.reason, Reason::Only | Reason::Agreement)
+    }
+
+    /// Whether a person is to decide.
+    pub fn is_disputed(&self) -> bool {
+        self.reason == Reason::Manual
+    }
+}
+
+/// Whether the record exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum Existence {
+    /// It does.
+    #[default]
+    Alive,
+    /// It was deleted.
+    Deleted,
+    /// One side deleted it, another edited it, and a person is to decide.
+    Disputed,
+}
+
+/// What a side shows of one field, as far as we know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// The field.
+    pub field: FieldName,
+    /// What its line last said or took; `None` if only a write is on its way.
+    pub newest: Option<Value>,
+    /// Whether that came from a write of ours.
+    pub by_us: bool,
+    /// When, on the side's line.
+    pub at: Millis,
+    /// What a write of ours on its way would make it show.
+    pub pending: Option<Value>,
+    /// Whether the side's own word and our write bear the same time, so that only a read-back can tell.
+    pub doubt: bool,
+}
+
+/// A write that has left and of which nothing is known yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InFlight {
+    /// Its key.
+    pub key: String,
+    /// The event, as an entry of the record's line.
+    pub entry: u32,
+}
+
+/// Fields that are not written to a side until someone, or a newer word, lets them go on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Park {
+    /// The field.
+    pub field: FieldName,
+    /// The words for which it holds; empty: for all.
+    pub carries: Vec<SaidId>,
+    /// The event, as an entry of the record's line.
+    pub entry: u32,
+    /// Whether the side refused the write, rather than a guard of ours or a person.
+    pub refused: bool,
+}
+
+/// What is known of one side of a record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SideState {
+    /// The side.
+    pub side: SideName,
+    /// Its own id for the record, where it has said one.
+    pub link: Option<Box<str>>,
+    /// The newest time on its line.
+    pub newest: Millis,
+    /// What it shows; kept for connected sides only, ascending by field.
+    pub shows: Vec<Shown>,
+    /// The writes of which nothing is known yet, oldest first.
+    pub in_flight: Vec<InFlight>,
+    /// What waits.
+    pub parks: Vec<Park>,
+}
+
+impl SideState {
+    /// What the side shows of a field; `None` if nothing is known.
+    pub fn shown(&self, field: &str) -> Option<&Shown> {
+        self.shows.binary_search_by(|shown| (*shown.field).cmp(field)).ok().map(|at| &self.shows[at])
+    }
+
+    /// Whether a field with this winner waits.
+    pub fn parked(&self, field: &str, winner: &SaidId) -> Option<&Park> {
+        self.parks
+            .iter()
+            .find(|park| *park.field == *field && (park.carries.is_empty() || park.carries.contains(winner)))
+    }
+}
+
+/// An event that names something which is not in the log yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// The event, as an entry of the line.
+    pub entry: u32,
+    /// All that it names.
+    pub names: Vec<SaidId>,
+}
+
+/// A record as its events make it, without the line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Record {
+    /// The newest sequence that is taken in.
+    pub last: Seq,
+    /// Its fields with at least one word, ascending by name; existence among them.
+    pub fields: Vec<Field>,
+    /// Whether it exists.
+    pub existence: Existence,
+    /// The sides that are part of its story, ascending by name.
+    pub sides: Vec<SideState>,
+    /// Events, as entries of the line, that name something not in the log yet.
+    pub waiting: Vec<Waiting>,
+    /// Entries that say what another entry says under the same name, with other content.
+    pub contradicted: Vec<u32>,
+    /// Whether any event is linear, or any side has learned of a word: then times matter, not names alone.
+    pub timed: bool,
+    /// Whether any word says that it was deleted.
+    pub mortal: bool,
+}
+
+impl Record {
+    /// A field by name.
+    pub fn field(&self, name: &str) -> Option<&Field> {
+        self.fields.binary_search_by(|field| (*field.name).cmp(name)).ok().map(|at| &self.fields[at])
+    }
+
+    /// What is known of a side.
+    pub fn side(&self, name: &str) -> Option<&SideState> {
+        self.sides.binary_search_by(|state| (*state.side).cmp(name)).ok().map(|at| &self.sides[at])
+    }
+
+    /// The state of a side, made if there is none.
+    pub fn side_mut(&mut self, name: &SideName) -> &mut SideState {
+        let at = match self.sides.binary_search_by(|state| state.side.cmp(name)) {
+            Ok(at) => at,
+            Err(at) => {
+                self.sides.insert(
+                    at,
+                    SideState {
+                        side: name.clone(),
+                        link: None,
+                        newest: Millis(i64::MIN),
+                        shows: Vec::new(),
+                        in_flight: Vec::new(),
+                        parks: Vec::new(),
+                    },
+                );
+                at
+            }
+        };
+        &mut self.sides[at]
+    }
+
+    /// How many fields have candidates that differ.
+    pub fn conflicts(&self) -> usize {
+        self.real_fields().filter(|field| field.is_conflict()).count()
+    }
+
+    /// The fields that customers know, without the register of existence.
+    pub fn real_fields(&self) -> impl Iterator<Item = &Field> {
+        self.fields.iter().filter(|field| *field.name != *crate::rulebook::EXISTENCE)
+    }
+}
+
+impl Candidate {
+    /// A word as a candidate of which no other side has learned.
+    pub fn of(entry: u32, header: &Header, value: &Value) -> Self {
+        Candidate {
+            entry,
+            said: header.said,
+            origin: header.origin.clone(),
+            said_at: header.said_at,
+            said_seq: header.said_seq,
+            author: header.author.clone(),
+            value: value.clone(),
+            known: Vec::new(),
+        }
+    }
+}
+
+impl Shown {
+    /// A field of which nothing is known.
+    pub fn nothing(field: &FieldName) -> Self {
+        Shown { field: field.clone(), newest: None, by_us: false, at: Millis(i64::MIN), pending: None, doubt: false }
+    }
+
+    /// Takes the next word of the side's line; returns whether it is a word of the side's own.
+    ///
+    /// An echo repeats a write of ours that is the newest on the field, and its author is not
+    /// named as someone else. A read-back is a word only where it differs from what was shown.
+    pub fn take(&mut self, header: &Header, value: &Value, time: Millis) -> bool {
+        let shows_it = self.newest.as_ref() == Some(value);
+        let awaited = self.pending.as_ref() == Some(value);
+        match header.kind {
+            Kind::Sent => self.pending = Some(value.clone()),
+            Kind::Receipt => self.show(value, true, time),
+            Kind::Settled => {}
+            Kind::Observe if shows_it => {}
+            Kind::Observe if awaited => self.show(value, true, time),
+            Kind::Observe => {
+                self.show(value, false, time);
+                return true;
+            }
+            _ if !header.author.is_another() && ((shows_it && self.by_us) || awaited) => self.show(value, true, time),
+            _ => {
+                let tied = self.by_us && self.at == time && !shows_it;
+                self.show(value, false, time);
+                self.doubt = tied;
+                return true;
+            }
+        }
+        false
+    }
+
+    fn show(&mut self, value: &Value, by_us: bool, time: Millis) {
+        (self.newest, self.by_us, self.at) = (Some(value.clone()), by_us, time);
+        (self.pending, self.doubt) = (None, false);
+    }
+}
