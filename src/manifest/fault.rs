@@ -1,6 +1,6 @@
 //! What is wrong in a manifest, where, and what would cure it.
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
 /// A place in the manifest's text; both count from 1, the column in characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,8 +31,9 @@ pub(super) struct Faults(Vec<Fault>);
 
 impl Faults {
     /// Notes a fault.
-    pub fn add(&mut self, at: At, what: impl Into<String>, hint: impl Into<String>) {
-        self.0.push(Fault { line: at.line, column: at.column, what: what.into(), hint: hint.into() });
+    pub fn add(&mut self, at: At, what: impl AsRef<str>, hint: impl AsRef<str>) {
+        let (what, hint) = (printable(what.as_ref()), printable(hint.as_ref()));
+        self.0.push(Fault { line: at.line, column: at.column, what, hint });
     }
 
     /// Whether there is none.
@@ -40,12 +41,33 @@ impl Faults {
         self.0.is_empty()
     }
 
-    /// All of them in the order of the text; what an alias repeats is told once.
+    /// All of them in the order of the text.
+    ///
+    /// A fault in what aliases repeat is met once for each kind that repeats it, with the same place and the
+    /// same cure: it is told once.
     pub fn into_sorted(mut self) -> Vec<Fault> {
-        self.0.sort();
-        self.0.dedup();
+        self.0.sort_by_key(|fault| (fault.line, fault.column));
+        let mut told = HashSet::new();
+        self.0.retain(|fault| told.insert((fault.line, fault.column, fault.hint.clone())));
         self.0
     }
+}
+
+/// A message as a terminal may show it: words from the text could hold control characters, or be a novel.
+fn printable(message: &str) -> String {
+    const CHARS_MAX: usize = 400;
+    let mut shown = String::with_capacity(message.len().min(CHARS_MAX));
+    for (index, c) in message.chars().enumerate() {
+        match c {
+            _ if index == CHARS_MAX => {
+                shown.push('…');
+                break;
+            }
+            _ if c.is_control() => shown.extend(c.escape_default()),
+            _ => shown.push(c),
+        }
+    }
+    shown
 }
 
 /// A hint for a word that is not among `known`: the one that was probably meant, or else all of them.
@@ -108,6 +130,15 @@ mod tests {
         assert_eq!(among("apps", &keys, "the keys are"), "did you mean `app`?");
         assert_eq!(among("colour", &keys, "the keys are"), "the keys are `connector`, `credentials`, `app`");
         assert_eq!(among("x", &[] as &[&str], "the keys are"), "the keys are none");
+    }
+
+    #[test]
+    fn words_from_the_text_cannot_steer_a_terminal_or_flood_it() {
+        let mut faults = Faults::default();
+        faults.add(At::default(), "no `\u{1b}[2J`", "x".repeat(1_000_000));
+        let fault = &faults.into_sorted()[0];
+        assert_eq!(fault.what, r"no `\u{1b}[2J`");
+        assert_eq!(fault.hint.chars().count(), 401);
     }
 
     #[test]

@@ -161,7 +161,7 @@ fn read_fields(node: &Node, about: &str, setting: &Setting<'_>, faults: &mut Fau
                     "fields `{other}` and `{}` of kind `{}` are both `{there}` on `{side}`",
                     key.text, setting.kind
                 );
-                faults.add(key.at, what, "one field there can follow only one here: leave one out");
+                faults.add(key.at, what, format!("one field of `{side}` can follow only one of ours: leave one out"));
             }
         }
         fields.insert(name, field);
@@ -198,7 +198,7 @@ fn shared_names(
             let Some(there) = kind.name_on(side, own) else { continue };
             if let Some(other) = taken.insert((side, there), own) {
                 let what = format!("kinds `{other}` and `{own}` are both `{there}` on `{side}`");
-                faults.add(key.at, what, "give one of them another name there");
+                faults.add(key.at, what, format!("give one of them another name on `{side}`"));
             }
         }
     }

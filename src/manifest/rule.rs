@@ -53,18 +53,18 @@ fn with_side(node: &Node, about: &str, sides: &[SideName], faults: &mut Faults) 
         faults.add(node.at, format!("{about} is not one rule"), "write one, such as { authority: SIDE }");
         return None;
     };
+    if !WITH_SIDE.contains(&key.text.as_str()) {
+        let hint = match WORDS.contains(&key.text.as_str()) {
+            true => format!("write `{}` alone", key.text),
+            false => among(&key.text, &known(), "the rules are"),
+        };
+        faults.add(key.at, format!("{about} cannot be `{}` with a value", key.text), hint);
+        return None;
+    }
     let rule: fn(SideName) -> Rule = match key.text.as_str() {
         "authority" => return Some(Rule::Authority(authority(value, about, sides, faults)?)),
         "last_write_wins" => |side| Rule::LastWriteWins(Some(side)),
-        "first_write_wins" => |side| Rule::FirstWriteWins(Some(side)),
-        other => {
-            let hint = match WORDS.contains(&other) {
-                true => format!("write `{other}` alone"),
-                false => among(other, &known(), "the rules are"),
-            };
-            faults.add(key.at, format!("{about} cannot be `{other}` with a value"), hint);
-            return None;
-        }
+        _ => |side| Rule::FirstWriteWins(Some(side)),
     };
     match &value.value {
         Value::Map(inner) if inner.len() == 1 && inner[0].0.text == "authority" => {

@@ -140,6 +140,7 @@ fn credentials(node: &Node, about: &str, faults: &mut Faults) -> Option<Credenti
     let block = Block::open(node, about, CREDENTIALS, &[], faults)?;
     let token = block.get("token").map(|node| secret(node, &block.of("token"), faults));
     let secrets = block.get("webhook_secret").map(|node| match &node.value {
+        Value::List(list) if list.is_empty() => vec![secret(node, &block.of("webhook_secret"), faults)],
         Value::List(list) => list.iter().map(|node| secret(node, &block.of("webhook_secret"), faults)).collect(),
         _ => vec![secret(node, &block.of("webhook_secret"), faults)],
     });

@@ -243,7 +243,9 @@ fn syntax_fault(error: &ScanError, faults: &mut Faults) {
         | ErrorKind::TabAtBlockScalarStart
         | ErrorKind::TabInPlainScalar => "indent with spaces, not with tabs",
         ErrorKind::MissingAnchorOrAliasName => "a `*` alone has to be quoted: \"*\"",
-        ErrorKind::UnknownAnchor => "write `&NAME` before the value that the alias means, above this line",
+        ErrorKind::UnknownAnchor => {
+            "write `&NAME` before the value that the alias means, above this line; a `*` for the rest is quoted: \"*\""
+        }
         ErrorKind::UnclosedFlowCollection { .. }
         | ErrorKind::UnexpectedEofFlowMapping
         | ErrorKind::UnexpectedEofFlowSequence
