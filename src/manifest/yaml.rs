@@ -4,7 +4,11 @@
 //! its zero, and there are no tags. Aliases share what they name, and what all of them together would
 //! unfold to is bounded, so a small text cannot become a large tree.
 
-use std::{borrow::Cow, collections::HashMap, rc::Rc};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+    rc::Rc,
+};
 
 use serde_saphyr::granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, Span, options};
 
@@ -57,7 +61,12 @@ struct Open {
 
 enum OpenKind {
     List(Vec<Rc<Node>>),
-    Map { entries: Vec<(Key, Rc<Node>)>, merged: Vec<(At, Rc<Node>)>, key: Option<Awaiting> },
+    Map {
+        entries: Vec<(Key, Rc<Node>)>,
+        lines: HashMap<String, usize>,
+        merged: Vec<(At, Rc<Node>)>,
+        key: Option<Awaiting>,
+    },
 }
 
 /// The key whose value comes next.
@@ -123,7 +132,7 @@ impl Builder<'_> {
                 Some(())
             }
             Event::MappingStart(_, anchor, _) => {
-                let kind = OpenKind::Map { entries: Vec::new(), merged: Vec::new(), key: None };
+                let kind = OpenKind::Map { entries: Vec::new(), lines: HashMap::new(), merged: Vec::new(), key: None };
                 self.open.push(Open { at: here, anchor, kind });
                 Some(())
             }
@@ -164,8 +173,8 @@ impl Builder<'_> {
         match self.open.last_mut() {
             None => self.root = Some(node),
             Some(Open { kind: OpenKind::List(list), .. }) => list.push(node),
-            Some(Open { kind: OpenKind::Map { entries, merged, key }, .. }) => match key.take() {
-                None => *key = Some(awaiting(&node, entries, self.faults)),
+            Some(Open { kind: OpenKind::Map { entries, lines, merged, key }, .. }) => match key.take() {
+                None => *key = Some(awaiting(&node, lines, self.faults)),
                 Some(Awaiting::Key(key)) => entries.push((key, node)),
                 Some(Awaiting::Merge(at)) => merged.push((at, node)),
                 Some(Awaiting::Nothing) => {}
@@ -176,6 +185,10 @@ impl Builder<'_> {
 
     /// A mapping's entries and those it takes over with `<<`; its own win, then the earlier ones.
     fn merge(&mut self, mut entries: Vec<(Key, Rc<Node>)>, merged: Vec<(At, Rc<Node>)>) -> Vec<(Key, Rc<Node>)> {
+        if merged.is_empty() {
+            return entries;
+        }
+        let mut known: HashSet<String> = entries.iter().map(|(key, _)| key.text.clone()).collect();
         for (at, node) in merged {
             let sources = match &node.value {
                 Value::List(list) => list.clone(),
@@ -191,7 +204,7 @@ impl Builder<'_> {
                     continue;
                 };
                 for (key, node) in map {
-                    if entries.iter().all(|(own, _)| own.text != key.text) {
+                    if known.insert(key.text.clone()) {
                         entries.push((key.clone(), Rc::clone(node)));
                     }
                 }
@@ -201,17 +214,20 @@ impl Builder<'_> {
     }
 }
 
-/// What becomes of the value after this key.
-fn awaiting(node: &Node, entries: &[(Key, Rc<Node>)], faults: &mut Faults) -> Awaiting {
+/// What becomes of the value after this key; `lines` has the lines of the keys before it.
+fn awaiting(node: &Node, lines: &mut HashMap<String, usize>, faults: &mut Faults) -> Awaiting {
     match &node.value {
         Value::Text { text, plain: true } if text == "<<" => Awaiting::Merge(node.at),
-        Value::Text { text, .. } => match entries.iter().find(|(key, _)| key.text == *text) {
-            Some((first, _)) => {
-                let hint = format!("keep one of the two; the first is on line {}", first.at.line);
+        Value::Text { text, .. } => match lines.get(text) {
+            Some(first) => {
+                let hint = format!("keep one of the two; the first is on line {first}");
                 faults.add(node.at, format!("the key `{text}` is written twice"), hint);
                 Awaiting::Nothing
             }
-            None => Awaiting::Key(Key { at: node.at, text: text.clone() }),
+            None => {
+                lines.insert(text.clone(), node.at.line);
+                Awaiting::Key(Key { at: node.at, text: text.clone() })
+            }
         },
         Value::Null | Value::List(_) | Value::Map(_) => {
             faults.add(

@@ -3,6 +3,7 @@
 use syncline::manifest::{Fault, Manifest};
 
 const WORKLOAD: &str = include_str!("examples/workload.yaml");
+const EVERY_KEY: &str = include_str!("examples/every-key.yaml");
 
 fn lines(faults: &[Fault]) -> String {
     faults.iter().map(|fault| format!("{fault}\n")).collect()
@@ -518,4 +519,31 @@ fn what_is_no_manifest_at_all_is_refused_with_a_hint() {
     let long = format!("# {}", "x".repeat(1 << 20));
     let faults = Manifest::parse(&long).expect_err("it is too long");
     assert_eq!(lines(&faults), "1:1: the manifest is 1048578 bytes long; at most 524288 are read\n");
+}
+
+/// Reads a text that may be broken anywhere, and checks that each fault points into it.
+fn read_or_point_at_it(text: &str) {
+    for fault in Manifest::parse(text).err().unwrap_or_default() {
+        let lines = text.lines().count().max(1);
+        assert!((1..=lines + 1).contains(&fault.line) && fault.column >= 1, "{fault}\n{text}");
+    }
+}
+
+#[test]
+fn a_manifest_cut_anywhere_is_read_or_answered_with_faults_that_point_into_it() {
+    for (end, _) in EVERY_KEY.char_indices() {
+        read_or_point_at_it(&EVERY_KEY[..end]);
+    }
+}
+
+#[test]
+fn a_manifest_without_one_of_its_words_is_read_or_answered_with_faults_that_point_into_it() {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let starts = EVERY_KEY.char_indices().filter(|&(at, c)| is_word(c) && !EVERY_KEY[..at].ends_with(is_word));
+    for (start, _) in starts {
+        let word = EVERY_KEY[start..].split(|c| !is_word(c)).next().unwrap_or_default();
+        for other in ["", "[]", "{ a: b }", "~", "\"*\"", "x", "crm"] {
+            read_or_point_at_it(&format!("{}{other}{}", &EVERY_KEY[..start], &EVERY_KEY[start + word.len()..]));
+        }
+    }
 }
