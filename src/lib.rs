@@ -9,3 +9,4 @@ pub mod id;
 pub mod merge;
 pub mod rulebook;
 pub mod value;
+pub mod manifest;

@@ -291,7 +291,7 @@ fn scalar(value: &Value) -> ScalarValue {
 }
 
 /// The text that all words on a field make together, by characters.
-pub fn text(fold: &Fold, name: &FieldName, words: &[Word], before: &Before) -> Value {
+pub(super) fn text(fold: &Fold, name: &FieldName, words: &[Word], before: &Before) -> Value {
     let kind = FieldType::LongText;
     let merged = merged_document(fold, name, &kind, words, before).and_then(|doc| read_merged(&doc, name, &kind));
     merged.expect("changes made on documents of this build apply")

@@ -1,1 +1,5 @@
+//! What is tested from the outside, in one binary.
 
+mod manifest;
+mod manifest_faults;
+mod manifest_schema;
