@@ -328,7 +328,10 @@ mod tests {
     #[test]
     fn ids_are_pinned() {
         let key = TenantKey([7; 32]).record_key("contact/1");
-        assert_eq!(key.payload_hash(b"x").to_string(), "f910736eb3f19d904d7d3a57c6194a9cc6b286b6ceb5452b20e75b7b2f227e8c");
+        assert_eq!(
+            key.payload_hash(b"x").to_string(),
+            "f910736eb3f19d904d7d3a57c6194a9cc6b286b6ceb5452b20e75b7b2f227e8c"
+        );
         assert_eq!(key.said_id(b"x").to_string(), "e88ca3059182558b5c7ce5ea8d94456c");
         assert_eq!(event_id(b"x").to_string(), "3ae7d805f6789a6402acb70ad4096a85a56bf6804eaf25c0493ac697548d30b5");
     }

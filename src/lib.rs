@@ -5,3 +5,4 @@ pub mod clock;
 pub mod codec;
 pub mod field;
 pub mod id;
+pub mod log;
