@@ -99,7 +99,6 @@ impl FieldSpec {
     }
 }
 
-<<<<<<< HEAD
 /// Why a value does not fit its field's type; reads on from "the value of FIELD".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Misfit {
@@ -187,6 +186,28 @@ fn is_date(text: &str) -> bool {
     text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok()
 }
 
+/// How one side writes a field's values, where that differs from ours. Every form can be read back exactly.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Form {
+    /// Our text and the side's for it; a value that is not listed is the same on both.
+    pub values: Vec<(String, String)>,
+    /// The side's number is ours times ten to this power: 2 where we keep euros and the side keeps cents.
+    pub exponent: i8,
+    /// How the side writes dates and instants; `None`: as we do, `YYYY-MM-DD` and RFC 3339.
+    pub dates: Option<DateForm>,
+}
+
+/// How a side writes a date or an instant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DateForm {
+    /// Milliseconds since 1970-01-01T00:00:00Z; a date is its midnight, UTC.
+    EpochMillis,
+    /// Seconds since 1970-01-01T00:00:00Z; a date is its midnight, UTC.
+    EpochSeconds,
+    /// A `strftime` pattern, such as `%d.%m.%Y`; without an offset in it an instant is meant in UTC.
+    Pattern(String),
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,26 +246,4 @@ mod tests {
             assert_eq!(check(kind, "null"), Ok(()));
         }
     }
-=======
-/// How one side writes a field's values, where that differs from ours. Every form can be read back exactly.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Form {
-    /// Our text and the side's for it; a value that is not listed is the same on both.
-    pub values: Vec<(String, String)>,
-    /// The side's number is ours times ten to this power: 2 where we keep euros and the side keeps cents.
-    pub exponent: i8,
-    /// How the side writes dates and instants; `None`: as we do, `YYYY-MM-DD` and RFC 3339.
-    pub dates: Option<DateForm>,
-}
-
-/// How a side writes a date or an instant.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum DateForm {
-    /// Milliseconds since 1970-01-01T00:00:00Z; a date is its midnight, UTC.
-    EpochMillis,
-    /// Seconds since 1970-01-01T00:00:00Z; a date is its midnight, UTC.
-    EpochSeconds,
-    /// A `strftime` pattern, such as `%d.%m.%Y`; without an offset in it an instant is meant in UTC.
-    Pattern(String),
->>>>>>> manifest
 }
