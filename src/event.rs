@@ -171,6 +171,37 @@ impl Author {
     }
 }
 
+/// Under which name, unique among all that the tenant's sides say, a statement was made.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
+pub enum Named {
+    /// Under none: its content is its name.
+    #[default]
+    Not,
+    /// Under `said_seq` of the default source.
+    Default,
+    /// Under `said_seq` of this source.
+    Source(Box<str>),
+}
+
+/// The source of statements that are numbered without naming one.
+pub const DEFAULT_SOURCE: &str = "import";
+
+impl Named {
+    /// The statement's name in this source.
+    pub fn of(source: &str) -> Self {
+        if source == DEFAULT_SOURCE { Named::Default } else { Named::Source(source.into()) }
+    }
+
+    /// The source; `None` if the statement has no name.
+    pub fn source(&self) -> Option<&str> {
+        match self {
+            Named::Not => None,
+            Named::Default => Some(DEFAULT_SOURCE),
+            Named::Source(source) => Some(source),
+        }
+    }
+}
+
 /// Everything about an event but its values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
@@ -188,6 +219,8 @@ pub struct Header {
     pub said_at: Millis,
     /// The side's own sequence, where it has one.
     pub said_seq: Option<u64>,
+    /// Whether that sequence, in its source, is the statement's name.
+    pub named: Named,
     /// Its author.
     pub author: Author,
     /// What the author had seen, if that was named; `None`: linear.
@@ -312,9 +345,8 @@ impl Event {
 
     /// What was said, without what only this copy has: equal for every copy of one statement.
     pub fn content(&self) -> Vec<u8> {
-        let Header { kind, origin, fields, said_at, said_seq, author, seen, carries, coarse, .. } = &self.header;
-        let origin = (&origin.side, &origin.link);
-        codec::encode(&(&self.payload, kind, origin, fields, said_at, said_seq, author, seen, carries, coarse))
+        let Header { kind, origin, fields, said_at, said_seq, named, author, seen, carries, coarse, .. } = &self.header;
+        codec::encode(&(&self.payload, kind, origin, fields, said_at, (said_seq, named), author, seen, carries, coarse))
     }
 }
 
@@ -353,8 +385,8 @@ pub struct Draft {
     pub carries: Vec<Vec<SaidId>>,
     /// Whether `said_at` is the record's time only.
     pub coarse: bool,
-    /// A name that is unique among all that the tenant's sides say: a source and a number or message id in it.
-    pub name: Option<(String, String)>,
+    /// Whether that sequence, in its source, is the statement's name.
+    pub named: Named,
     /// What else the side said, as a JSON object.
     pub source: Option<Box<str>>,
     /// What the kind needs besides.
@@ -375,7 +407,7 @@ impl Draft {
             seen: None,
             carries: Vec::new(),
             coarse: false,
-            name: None,
+            named: Named::Not,
             source: None,
             detail: Detail::None,
         }
@@ -405,6 +437,7 @@ impl Draft {
             fields,
             said_at: self.said_at,
             said_seq: self.said_seq,
+            named: self.named,
             author: self.author,
             seen: self.seen,
             carries: self.carries,
@@ -422,9 +455,9 @@ impl Draft {
     }
 
     fn said_id(&self, key: &RecordKey) -> SaidId {
-        match &self.name {
-            Some((source, name)) => named_said_id(key, source, name),
-            None => {
+        match (self.named.source(), self.said_seq) {
+            (Some(source), Some(number)) => named_said_id(key, source, number),
+            _ => {
                 let words: Vec<_> = self.words.iter().map(|(field, value)| (field, value)).collect();
                 let Draft { kind, origin, said_at, said_seq, seen, carries, detail, .. } = self;
                 let ours = (!kind.is_said()).then_some((seen, carries, detail));
@@ -434,9 +467,9 @@ impl Draft {
     }
 }
 
-/// The id of what a source said under a name that it uses once.
-pub fn named_said_id(key: &RecordKey, source: &str, name: &str) -> SaidId {
-    key.said_id(&codec::encode(&(1u8, source, name)))
+/// The id of what a source said under a number that it uses once.
+pub fn named_said_id(key: &RecordKey, source: &str, number: u64) -> SaidId {
+    key.said_id(&codec::encode(&(1u8, source, number)))
 }
 
 /// An event with the bytes under which it goes into the log.
@@ -498,12 +531,9 @@ mod tests {
     #[test]
     fn bytes_and_ids_are_pinned() {
         let sealed = draft().seal(&key(), Hlc(5)).expect("small");
-        assert_eq!(
-            id::to_hex(&sealed.header),
-            "010009636f6e746163742f310363726d00000204636974790570686f6e65fdf6b841e82e030000000103616e6100000000009f35e6fa1c055dfb6cb972fbe84f0b950551f4376a71cbb6652e72326c6a07b0ca1cbb9a47f8b90a5c609626b419a7dc00"
-        );
+        assert_eq!(id::to_hex(&sealed.header), "010009636f6e746163742f310363726d00000204636974790570686f6e65fdf6b841e82e03000000000103616e6100000000009f35e6fa1c055dfb6cb972fbe84f0b950551f4376a71cbb6652e72326c6a07b0ca1cbb9a47f8b90a5c609626b419a7dc00");
         assert_eq!(id::to_hex(&sealed.payload), "0201000c042b312d3535352d303130300000");
-        assert_eq!(sealed.id().to_string(), "78ecbca7c3fbbbb931f2a7bc94afbdae893316e73c94c8c10183c0112776f37a");
+        assert_eq!(sealed.id().to_string(), "c2fad35a2fb620e9a3ed1631be3616062675bc64c1ec6b353a3e17a4f3c634f3");
         assert_eq!(sealed.event.header.said.to_string(), "9f35e6fa1c055dfb6cb972fbe84f0b95");
     }
 
@@ -531,13 +561,13 @@ mod tests {
 
     #[test]
     fn a_name_is_the_whole_identity() {
-        let named = |seq: &str, phone: &str| {
+        let named = |seq: u64, phone: &str| {
             let mut draft = draft();
-            draft.name = Some(("import".into(), seq.into()));
+            (draft.named, draft.said_seq) = (Named::Default, Some(seq));
             draft.words[0].1 = Value::text(phone);
             draft.seal(&key(), Hlc(5)).expect("small").event.header.said
         };
-        assert_eq!(named("1", "a"), named("1", "b"));
-        assert_ne!(named("1", "a"), named("2", "a"));
+        assert_eq!(named(1, "a"), named(1, "b"));
+        assert_ne!(named(1, "a"), named(2, "a"));
     }
 }

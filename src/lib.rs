@@ -9,5 +9,7 @@ pub mod id;
 pub mod log;
 pub mod manifest;
 pub mod merge;
+pub mod projection;
 pub mod rulebook;
+pub mod state;
 pub mod value;

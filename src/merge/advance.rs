@@ -8,7 +8,7 @@ use crate::{
     event::{Header, Kind},
     id::{FieldName, SideName},
     merge::{
-        fold::{Heard, is_counted, line_class, write_key},
+        fold::{Heard, is_counted, line_class, may_echo, write_key},
         judge,
         line::{Entry, Line},
         record::{Candidate, Field, InFlight, Reason, Record, Shown, SideState, Waiting},
@@ -103,14 +103,16 @@ fn say(record: &mut Record, line: &mut Line, heard: &Heard, parents: Vec<u32>, b
     if on_line {
         touch(record, header);
     }
+    let mut own = !connected || !on_line;
     for (plan, (name, value)) in plans.into_iter().zip(heard.event.words()) {
         if connected && on_line {
-            shown_mut(record.side_mut(&header.origin.side), name).take(header, value, header.said_at);
+            own |= shown_mut(record.side_mut(&header.origin.side), name).take(header, value, header.said_at);
         }
         if let Some(change) = plan {
             change.carry_out(record, name, Candidate::of(entry, header, value));
         }
     }
+    record.echoes += u32::from(!own && may_echo(header));
     Advance::Done
 }
 
@@ -226,6 +228,7 @@ fn take_echo(record: &mut Record, line: &mut Line, heard: &Heard, parents: Vec<u
     let header = &heard.event.header;
     push(record, line, heard, parents);
     record.timed |= header.seen.is_none();
+    record.echoes += 1;
     touch(record, header);
     for (name, value) in heard.event.words() {
         shown_mut(record.side_mut(&header.origin.side), name).take(header, value, header.said_at);
@@ -247,7 +250,7 @@ fn report(record: &mut Record, line: &mut Line, heard: &Heard, book: &Rulebook) 
     if let Some(key) = write_key(&heard.event) {
         match header.kind {
             Kind::Sent => state.in_flight.push(InFlight { key: key.to_owned(), entry }),
-            _ => state.in_flight.retain(|write| write.key != key),
+            _ => state.in_flight.clear(),
         }
     }
     if connected {

@@ -10,7 +10,7 @@ use rustc_hash::FxBuildHasher;
 
 use crate::{
     clock::Millis,
-    event::{Detail, Event, Kind, Origin},
+    event::{Detail, Event, Header, Kind, Origin},
     field::{DeleteRule, FieldType},
     id::{FieldName, Place, SaidId, Seq},
     merge::{
@@ -52,6 +52,7 @@ pub struct Fold<'a> {
     counts: Vec<bool>,
     waiting: Vec<u32>,
     contradicted: Vec<u32>,
+    echoes: u32,
     depth: Vec<u32>,
     time: Vec<Millis>,
     by_said: HashMap<SaidId, u32, FxBuildHasher>,
@@ -81,6 +82,7 @@ impl<'a> Fold<'a> {
             counts: vec![false; count],
             waiting: Vec::new(),
             contradicted: Vec::new(),
+            echoes: 0,
             depth: vec![0; count],
             time: vec![Millis(0); count],
             by_said: HashMap::default(),
@@ -205,12 +207,16 @@ impl<'a> Fold<'a> {
                         learned.entry(field).or_default().push((self.time[at as usize], at));
                     }
                 }
+                let mut own = false;
                 for (field, value) in self.event(at).words() {
                     let shown = shows.entry(field).or_insert_with(|| Shown::nothing(field));
-                    if shown.take(header, value, self.time[at as usize]) && self.is_counted(at, field) {
+                    let is_own = shown.take(header, value, self.time[at as usize]);
+                    own |= is_own;
+                    if is_own && self.is_counted(at, field) {
                         self.words.entry(field).or_default().push(Word { event: at, value });
                     }
                 }
+                self.echoes += u32::from(!own && may_echo(header));
             }
             self.shows.insert(side, shows);
         }
@@ -290,6 +296,7 @@ impl<'a> Fold<'a> {
             timed: (0..self.heard.len() as u32).any(|at| self.is_linear(at)) || !self.learned.is_empty(),
             waiting: self.waiting.iter().map(|at| self.waiting_entry(*at)).collect(),
             contradicted: self.contradicted.clone(),
+            echoes: self.echoes,
             ..Record::default()
         };
         let mut existence = None;
@@ -461,20 +468,19 @@ impl<'a> Fold<'a> {
         self.fill_parks(record);
     }
 
+    /// A write is open until an outcome bears its key or stands after it: writes to a record go one after the other.
     fn fill_writes(&self, record: &mut Record) {
         let counted = (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]);
-        let (sent, done): (Vec<u32>, Vec<u32>) = counted
+        let (sent, outcomes): (Vec<u32>, Vec<u32>) = counted
             .filter(|at| write_key(self.event(*at)).is_some())
             .partition(|at| self.event(*at).header.kind == Kind::Sent);
-        let is_done = |at: u32| {
-            let event = self.event(at);
-            let same = |other: &&u32| {
-                let other = self.event(**other);
-                other.header.origin.side == event.header.origin.side && write_key(other) == write_key(event)
-            };
-            done.iter().any(|other| same(&other))
+        let closes = |outcome: u32, sent: u32| {
+            let (by, of) = (self.event(outcome), self.event(sent));
+            let after = self.compare_places(sent, outcome).is_lt() && by.header.kind == Kind::Receipt;
+            by.header.origin.side == of.header.origin.side && (after || write_key(by) == write_key(of))
         };
-        let mut open: Vec<u32> = sent.into_iter().filter(|at| !is_done(*at)).collect();
+        let is_open = |sent: &u32| !outcomes.iter().any(|outcome| closes(*outcome, *sent));
+        let mut open: Vec<u32> = sent.into_iter().filter(is_open).collect();
         open.sort_by(|a, b| self.compare_places(*a, *b));
         for at in open {
             let event = self.event(at);
@@ -517,20 +523,13 @@ impl<'a> Fold<'a> {
     }
 
     pub(super) fn line(&self) -> Line {
-        let entry = |heard: &&Heard| Entry {
+        let entry = |(heard, parents): (&&Heard, &Vec<u32>)| Entry {
             said: heard.event.header.said,
             seq: heard.seq,
             place: heard.place,
-            parents: Vec::new(),
+            parents: parents.clone(),
         };
-        let mut line = Line::from_entries(self.heard.iter().map(entry).collect());
-        let mut order: Vec<u32> =
-            (0..self.heard.len() as u32).filter(|at| !self.named[*at as usize].is_empty()).collect();
-        order.sort_by_key(|at| self.depth[*at as usize]);
-        for at in order {
-            line.relink(at, self.named[at as usize].clone());
-        }
-        line
+        Line::from_entries(self.heard.iter().zip(&self.named).map(entry).collect())
     }
 }
 
@@ -540,6 +539,11 @@ pub(super) fn write_key(event: &Event) -> Option<&str> {
         Detail::Write(key) | Detail::Refusal { key, .. } => Some(key),
         _ => None,
     }
+}
+
+/// Whether an event is an echo if none of its words is the side's own.
+pub(super) fn may_echo(header: &Header) -> bool {
+    !header.fields.is_empty() && header.kind.is_said() && header.kind != Kind::Observe
 }
 
 /// Where events of a kind stand on their side's line among events of the same time; `None`: on no line.

@@ -56,12 +56,30 @@ impl PartialEq for Line {
 }
 
 impl Line {
-    /// Rebuilds a line from its entries.
+    /// A line of these entries; a parent may stand before or after those that name it, but in no cycle.
     pub fn from_entries(entries: Vec<Entry>) -> Self {
-        let mut line = Line::default();
-        entries.into_iter().for_each(|entry| {
-            line.push(entry);
-        });
+        let mut line = Line { entries, ..Line::default() };
+        if line.entries.len() > SCAN_MAX {
+            line.by_said = line.entries.iter().zip(0..).map(|(entry, at)| (entry.said, at)).collect();
+        }
+        line.reach = vec![Reach { depth: 0, height: 0, jump: NONE, fan: NONE }; line.entries.len()];
+        let mut done = vec![false; line.entries.len()];
+        let mut todo: Vec<u32> = Vec::new();
+        for start in 0..line.entries.len() as u32 {
+            todo.push(start);
+            while let Some(&at) = todo.last() {
+                let open = line.entries[at as usize].parents.iter().find(|parent| !done[**parent as usize]);
+                match open {
+                    Some(parent) if !done[at as usize] => todo.push(*parent),
+                    _ => {
+                        if !std::mem::replace(&mut done[at as usize], true) {
+                            line.reach[at as usize] = line.reach_of(at);
+                        }
+                        todo.pop();
+                    }
+                }
+            }
+        }
         line
     }
 
@@ -100,15 +118,6 @@ impl Line {
         }
         self.reach.push(self.reach_of(at));
         at
-    }
-
-    /// Gives an entry its parents once they are known; they may stand later in the line.
-    ///
-    /// Reachability is then taken from `parents` alone; the caller keeps it free of cycles and relinks
-    /// entries before those that name them.
-    pub fn relink(&mut self, at: u32, parents: Vec<u32>) {
-        self.entries[at as usize].parents = parents;
-        self.reach[at as usize] = self.reach_of(at);
     }
 
     fn reach_of(&self, at: u32) -> Reach {

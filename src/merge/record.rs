@@ -214,6 +214,8 @@ pub struct Record {
     pub waiting: Vec<Waiting>,
     /// Entries that say what another entry says under the same name, with other content.
     pub contradicted: Vec<u32>,
+    /// How many statements only repeated our own writes.
+    pub echoes: u32,
     /// Whether any event is linear, or any side has learned of a word: then times matter, not names alone.
     pub timed: bool,
     /// Whether any word says that it was deleted.

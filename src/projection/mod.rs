@@ -1,0 +1,134 @@
+//! Projection: what each side has to be told, from what the record is and what the side shows.
+//!
+//! A plan holds only what differs. It is computed anew whenever it is needed, so a newer word
+//! replaces an unsent older one by itself, and after a receipt the next plan is empty.
+
+use crate::{
+    event::Author,
+    id::{FieldName, SaidId},
+    merge::{
+        Existence, Field, Record,
+        record::{Candidate, SideState},
+    },
+    rulebook::{EXISTENCE, Edition},
+    value::Value,
+};
+
+/// A field that a side is to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Put {
+    /// The field; existence among them: true makes the record, false deletes it.
+    pub field: FieldName,
+    /// Its value; null clears it.
+    pub value: Value,
+    /// The words that the side learns of by it: the winner and those it overruled.
+    pub carries: Vec<SaidId>,
+    /// Who said the winning word.
+    pub author: Author,
+}
+
+/// What one side has to be told of one record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// What it is to show.
+    pub puts: Vec<Put>,
+    /// What it shows already, though it has not heard all words on it.
+    pub settled: Vec<Put>,
+    /// What only a read-back can tell.
+    pub doubts: Vec<FieldName>,
+}
+
+impl Plan {
+    /// Whether the side is in agreement and knows it.
+    pub fn is_empty(&self) -> bool {
+        self.puts.is_empty() && self.settled.is_empty() && self.doubts.is_empty()
+    }
+}
+
+/// Plans what a side has to be told of a record of this kind.
+pub fn plan(kind: &str, record: &Record, side: &str, edition: &Edition) -> Plan {
+    let mut plan = Plan::default();
+    let nothing = record.real_fields().next().is_none() && record.field(EXISTENCE).is_none();
+    if nothing || !edition.projects(kind, side) || record.existence == Existence::Disputed {
+        return plan;
+    }
+    let state = record.side(side);
+    let exists_there = exists_on(state);
+    if record.existence == Existence::Deleted {
+        if exists_there {
+            plan.puts.extend(existence_put(record, false, side, state));
+        }
+        return plan;
+    }
+    if !exists_there {
+        plan.puts.extend(existence_put(record, true, side, state));
+    }
+    for field in record.real_fields() {
+        let shown_there = edition.field(kind, &field.name).and_then(|spec| spec.name_on(side, &field.name));
+        if shown_there.is_some() {
+            place(&mut plan, field, side, state, exists_there);
+        }
+    }
+    // A record that would be made without any field is not made.
+    if !exists_there && plan.puts.len() == 1 && record.field(EXISTENCE).is_none() {
+        plan.puts.clear();
+    }
+    plan
+}
+
+fn exists_on(state: Option<&SideState>) -> bool {
+    let Some(state) = state else { return false };
+    match state.shown(EXISTENCE).and_then(|shown| shown.newest.as_ref()) {
+        Some(value) => *value == Value::bool(true),
+        None => state.shows.iter().any(|shown| shown.newest.is_some()),
+    }
+}
+
+fn existence_put(record: &Record, alive: bool, side: &str, state: Option<&SideState>) -> Option<Put> {
+    let field = FieldName::new(EXISTENCE).expect("a good name");
+    let known = record.field(EXISTENCE);
+    let winner = known.map(Field::winner);
+    let parked = state.is_some_and(|state| match winner {
+        Some(winner) => state.parked(EXISTENCE, &winner.said).is_some(),
+        None => state.parks.iter().any(|park| *park.field == *EXISTENCE),
+    });
+    if parked || !alive && winner.is_some_and(|winner| *winner.origin.side == *side) {
+        return None;
+    }
+    let carries = known.map(|field| field.candidates.iter().map(|candidate| candidate.said).collect());
+    let author = winner.map_or_else(Author::engine, |winner| winner.author.clone());
+    Some(Put { field, value: Value::bool(alive), carries: carries.unwrap_or_default(), author })
+}
+
+fn place(plan: &mut Plan, field: &Field, side: &str, state: Option<&SideState>, exists_there: bool) {
+    let winner = field.winner();
+    let parked = state.is_some_and(|state| state.parked(&field.name, &winner.said).is_some());
+    if parked || field.is_disputed() {
+        return;
+    }
+    let shown = state.and_then(|state| state.shown(&field.name)).filter(|_| exists_there);
+    let value = field.value();
+    let put = || Put {
+        field: field.name.clone(),
+        value: value.clone(),
+        carries: field.candidates.iter().map(|candidate| candidate.said).collect(),
+        author: winner.author.clone(),
+    };
+    if shown.is_some_and(|shown| shown.doubt) {
+        plan.doubts.push(field.name.clone());
+        return;
+    }
+    match shown.and_then(|shown| shown.newest.as_ref()) {
+        Some(shows) if shows == value => {
+            if field.candidates.iter().any(|candidate| !knows(candidate, side)) {
+                plan.settled.push(put());
+            }
+        }
+        None if value.is_null() => {}
+        _ => plan.puts.push(put()),
+    }
+}
+
+fn knows(candidate: &Candidate, side: &str) -> bool {
+    *candidate.origin.side == *side || candidate.known.iter().any(|(known, _)| **known == *side)
+}

@@ -1,0 +1,303 @@
+//! sled, opened with care: what it loses or breaks is rebuilt from the log.
+
+use std::{
+    fs, io,
+    panic::{self, AssertUnwindSafe},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use sled::{Db, Tree};
+
+use super::{chunks, pages::Pages};
+use crate::{
+    clock::Millis,
+    codec::{self, CodecError},
+    id::{Place, RecordId, SaidId, Seq, SideName},
+    log::disk::Disk,
+    merge::{Line, Record, line::Entry},
+    state::checkpoint::{Checkpoint, LAYOUT},
+};
+
+/// What went wrong with derived state; the log is never affected.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// sled failed.
+    #[error("derived state cannot be read or written")]
+    Sled(#[from] sled::Error),
+    /// A file operation of ours failed.
+    #[error("cannot {doing} {}", path.display())]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A value that is not what this build writes.
+    #[error("the stored state of {name} cannot be read; rebuild it from the log")]
+    Value {
+        /// The record, or the tree.
+        name: String,
+        /// Why.
+        #[source]
+        source: CodecError,
+    },
+}
+
+/// What was found on open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// State up to a checkpoint.
+    At(Checkpoint),
+    /// Nothing usable: all has to be made from the log. If old state could not be opened, where it was put aside.
+    Nothing {
+        /// The old directory's new name.
+        aside: Option<PathBuf>,
+    },
+}
+
+/// Derived state on disk.
+pub struct Store {
+    db: Db,
+    records: Tree,
+    lines: Tree,
+    sources: Tree,
+    outbox: Tree,
+    dir: PathBuf,
+    disk: Arc<dyn Disk>,
+}
+
+impl Store {
+    /// Opens the derived state in `dir`, or makes an empty one where there is none that can be used.
+    ///
+    /// # Errors
+    /// If not even an empty one can be made.
+    pub fn open(disk: Arc<dyn Disk>, dir: &Path, cache_bytes: u64) -> Result<(Self, Opened), StateError> {
+        let fresh = !dir.exists();
+        let checkpoint = Checkpoint::read(&*disk, dir);
+        if !fresh && let Some(checkpoint) = checkpoint {
+            match Self::open_sled(disk.clone(), dir, cache_bytes) {
+                Ok(store) => return Ok((store, Opened::At(checkpoint))),
+                Err(why) => tracing::warn!(error = &why as &dyn std::error::Error, "derived state does not open"),
+            }
+        }
+        let aside = if fresh { None } else { Some(Self::put_aside(&*disk, dir)?) };
+        Ok((Self::open_sled(disk, dir, cache_bytes)?, Opened::Nothing { aside }))
+    }
+
+    fn open_sled(disk: Arc<dyn Disk>, dir: &Path, cache_bytes: u64) -> Result<Self, StateError> {
+        // sled 0.34 can panic on a damaged file; that must not take the engine down.
+        let opened = panic::catch_unwind(AssertUnwindSafe(|| {
+            let db = sled::Config::new()
+                .path(dir)
+                .cache_capacity(cache_bytes)
+                .flush_every_ms(None)
+                .mode(sled::Mode::HighThroughput)
+                .open()?;
+            let tree = |name: &str| db.open_tree(name);
+            Ok::<_, sled::Error>((db.clone(), tree("record")?, tree("line")?, tree("source")?, tree("outbox")?))
+        }));
+        let opened = opened.unwrap_or_else(|_| Err(sled::Error::ReportableBug("sled panicked while opening".into())));
+        let (db, records, lines, sources, outbox) = opened?;
+        Ok(Store { db, records, lines, sources, outbox, dir: dir.to_owned(), disk })
+    }
+
+    fn put_aside(disk: &dyn Disk, dir: &Path) -> Result<PathBuf, StateError> {
+        let free = |number: &u32| !dir.with_extension(format!("aside{number}")).exists();
+        let number = (1..).find(free).expect("some number is free");
+        let aside = dir.with_extension(format!("aside{number}"));
+        let parent = dir.parent().unwrap_or(dir);
+        disk.rename(dir, &aside).and_then(|()| disk.sync_dir(parent)).map_err(|source| StateError::Io {
+            doing: "put aside",
+            path: dir.to_owned(),
+            source,
+        })?;
+        tracing::warn!(aside = %aside.display(), "old derived state was put aside; it is rebuilt from the log");
+        Ok(aside)
+    }
+
+    /// A record's resolved state.
+    ///
+    /// # Errors
+    /// If sled fails, or holds something else.
+    pub fn record(&self, id: &str) -> Result<Option<Record>, StateError> {
+        let bytes = chunks::get(&self.records, id.as_bytes())?;
+        bytes.map(|bytes| decode(id, &bytes)).transpose()
+    }
+
+    /// A record's line.
+    ///
+    /// # Errors
+    /// As [`Store::record`].
+    pub fn line(&self, id: &str) -> Result<Option<Line>, StateError> {
+        let Some(bytes) = chunks::get(&self.lines, id.as_bytes())? else { return Ok(None) };
+        Ok(Some(unpack_line(decode(id, &bytes)?)))
+    }
+
+    /// Writes a record and its line.
+    ///
+    /// # Errors
+    /// If sled fails.
+    pub fn put_record(&self, id: &str, record: &Record, line: &Line) -> Result<(), StateError> {
+        chunks::put(&self.records, id.as_bytes(), &codec::encode(record))?;
+        chunks::put(&self.lines, id.as_bytes(), &codec::encode(&pack_line(line)))?;
+        Ok(())
+    }
+
+    /// Removes a record and its line.
+    ///
+    /// # Errors
+    /// If sled fails.
+    pub fn remove_record(&self, id: &str) -> Result<(), StateError> {
+        chunks::remove(&self.records, id.as_bytes())?;
+        chunks::remove(&self.lines, id.as_bytes())?;
+        Ok(())
+    }
+
+    /// The ids of all stored records, ascending, from the first that is not before `from`.
+    pub fn ids(&self, from: &str) -> impl Iterator<Item = Result<RecordId, StateError>> + use<> {
+        self.records.range(from.as_bytes()..).keys().filter_map(|key| match key {
+            Ok(key) => {
+                let name = std::str::from_utf8(chunks::name_of(&key)?).ok()?;
+                RecordId::new(name).ok().map(Ok)
+            }
+            Err(why) => Some(Err(why.into())),
+        })
+    }
+
+    /// A page of a source's numbers.
+    ///
+    /// # Errors
+    /// If sled fails.
+    pub fn page(&self, source: &str, page: u64) -> Result<Pages, StateError> {
+        let bytes = self.sources.get(page_key(source, page))?;
+        Ok(bytes.and_then(|bytes| Pages::unpack(&bytes)).unwrap_or_default())
+    }
+
+    /// Writes a page of a source's numbers.
+    ///
+    /// # Errors
+    /// If sled fails.
+    pub fn put_page(&self, source: &str, page: u64, numbers: &Pages) -> Result<(), StateError> {
+        self.sources.insert(page_key(source, page), numbers.pack())?;
+        Ok(())
+    }
+
+    /// Notes since when a write to a side waits; `None`: none does.
+    ///
+    /// # Errors
+    /// If sled fails.
+    pub fn put_outbox(&self, side: &str, id: &str, since: Option<Millis>) -> Result<(), StateError> {
+        let key = [side.as_bytes(), &[0], id.as_bytes()].concat();
+        match since {
+            Some(since) => self.outbox.insert(key, codec::encode(&since))?,
+            None => self.outbox.remove(key)?,
+        };
+        Ok(())
+    }
+
+    /// All writes that wait: side, record, since when.
+    ///
+    /// # Errors
+    /// If sled fails, or holds something else.
+    pub fn outbox(&self) -> Result<Vec<(SideName, RecordId, Millis)>, StateError> {
+        let row = |(key, value): (sled::IVec, sled::IVec)| {
+            let at = key.iter().position(|byte| *byte == 0)?;
+            let side = SideName::new(std::str::from_utf8(&key[..at]).ok()?).ok()?;
+            let record = RecordId::new(std::str::from_utf8(&key[at + 1..]).ok()?).ok()?;
+            Some((side, record, codec::decode(&value).ok()?))
+        };
+        let mut rows = Vec::new();
+        for pair in self.outbox.iter() {
+            rows.extend(row(pair?));
+        }
+        Ok(rows)
+    }
+
+    /// Makes everything written so far durable and says what it stands for.
+    ///
+    /// # After a crash
+    /// The state is at this checkpoint or at the one before, possibly with newer records among its own.
+    ///
+    /// # Errors
+    /// If a disk operation fails; the old checkpoint then still holds.
+    pub fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), StateError> {
+        self.db.flush()?;
+        // sled asks the kernel to write, not the disk to keep: its files are synced here, one by one.
+        self.sync_files(&self.dir)?;
+        let checkpoint = Checkpoint { layout: LAYOUT, ..checkpoint.clone() };
+        checkpoint.write(&*self.disk, &self.dir).map_err(|source| self.io("write a checkpoint in", &self.dir, source))
+    }
+
+    fn sync_files(&self, dir: &Path) -> Result<(), StateError> {
+        for name in self.disk.list(dir).map_err(|source| self.io("list", dir, source))? {
+            let path = dir.join(&name);
+            if path.is_dir() {
+                self.sync_files(&path)?;
+                continue;
+            }
+            match self.disk.open(&path).and_then(|file| file.sync()) {
+                Ok(()) => {}
+                // sled removes old snapshots on its own.
+                Err(why) if why.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(self.io("sync", &path, source)),
+            }
+        }
+        self.disk.sync_dir(dir).map_err(|source| self.io("sync", dir, source))
+    }
+
+    fn io(&self, doing: &'static str, path: &Path, source: io::Error) -> StateError {
+        StateError::Io { doing, path: path.to_owned(), source }
+    }
+
+    /// The bytes of all files of the derived state.
+    pub fn bytes(&self) -> u64 {
+        fn sum(dir: &Path) -> u64 {
+            let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+            entries
+                .map(|entry| match entry.metadata() {
+                    Ok(found) if found.is_dir() => sum(&entry.path()),
+                    Ok(found) => found.len(),
+                    Err(_) => 0,
+                })
+                .sum()
+        }
+        sum(&self.dir)
+    }
+}
+
+fn page_key(source: &str, page: u64) -> Vec<u8> {
+    [source.as_bytes(), &[0], &page.to_be_bytes()].concat()
+}
+
+fn decode<T: serde::de::DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T, StateError> {
+    codec::decode(bytes).map_err(|source| StateError::Value { name: name.to_owned(), source })
+}
+
+/// An entry with its numbers as differences to the entry before: sequence, place, and how far back the parents are.
+type Packed = (SaidId, i64, i64, Vec<i32>);
+
+fn pack_line(line: &Line) -> Vec<Packed> {
+    let mut before = (0, 0);
+    let pack = |(at, entry): (usize, &Entry)| {
+        let (seq, place) = (entry.seq.0 as i64, entry.place.0 as i64);
+        let parents = entry.parents.iter().map(|parent| at as i32 - *parent as i32).collect();
+        let packed = (entry.said, seq - before.0, place - before.1, parents);
+        before = (seq, place);
+        packed
+    };
+    line.entries().iter().enumerate().map(pack).collect()
+}
+
+fn unpack_line(packed: Vec<Packed>) -> Line {
+    let mut before = (0, 0);
+    let entries = packed.into_iter().enumerate().map(|(at, (said, seq, place, parents))| {
+        before = (before.0 + seq, before.1 + place);
+        let parents = parents.into_iter().map(|back| (at as i32 - back) as u32).collect();
+        Entry { said, seq: Seq(before.0 as u64), place: Place(before.1 as u64), parents }
+    });
+    Line::from_entries(entries.collect())
+}
