@@ -531,7 +531,10 @@ mod tests {
     #[test]
     fn bytes_and_ids_are_pinned() {
         let sealed = draft().seal(&key(), Hlc(5)).expect("small");
-        assert_eq!(id::to_hex(&sealed.header), "010009636f6e746163742f310363726d00000204636974790570686f6e65fdf6b841e82e03000000000103616e6100000000009f35e6fa1c055dfb6cb972fbe84f0b950551f4376a71cbb6652e72326c6a07b0ca1cbb9a47f8b90a5c609626b419a7dc00");
+        assert_eq!(
+            id::to_hex(&sealed.header),
+            "010009636f6e746163742f310363726d00000204636974790570686f6e65fdf6b841e82e03000000000103616e6100000000009f35e6fa1c055dfb6cb972fbe84f0b950551f4376a71cbb6652e72326c6a07b0ca1cbb9a47f8b90a5c609626b419a7dc00"
+        );
         assert_eq!(id::to_hex(&sealed.payload), "0201000c042b312d3535352d303130300000");
         assert_eq!(sealed.id().to_string(), "c2fad35a2fb620e9a3ed1631be3616062675bc64c1ec6b353a3e17a4f3c634f3");
         assert_eq!(sealed.event.header.said.to_string(), "9f35e6fa1c055dfb6cb972fbe84f0b95");

@@ -1,8 +1,10 @@
 //! Syncline keeps a customer portal and a CRM in agreement.
 #![warn(missing_docs)]
 
+pub mod capture;
 pub mod clock;
 pub mod codec;
+pub mod engine;
 pub mod event;
 pub mod field;
 pub mod id;

@@ -2,8 +2,12 @@
 
 use sled::Tree;
 
+use crate::id::Hashing;
+
 /// A chunk's bytes, so that key and value together stay under 4 KiB.
 const CHUNK_BYTES: usize = 3600;
+/// The first chunk starts with the number of chunks and the first bytes of a hash of the value.
+const FRAME_BYTES: usize = 10;
 
 fn key(name: &[u8], chunk: u16) -> Vec<u8> {
     let mut key = Vec::with_capacity(name.len() + 3);
@@ -15,10 +19,11 @@ fn key(name: &[u8], chunk: u16) -> Vec<u8> {
 
 /// Writes a value under `name`, which holds no zero byte, and removes what a longer one left.
 pub fn put(tree: &Tree, name: &[u8], value: &[u8]) -> Result<(), sled::Error> {
-    let count = (value.len() + 2).div_ceil(CHUNK_BYTES);
+    let count = (value.len() + FRAME_BYTES).div_ceil(CHUNK_BYTES);
     let count = u16::try_from(count).map_err(|_| sled::Error::Unsupported("a value of more than 200 MiB".into()))?;
-    let mut framed = Vec::with_capacity(value.len() + 2);
+    let mut framed = Vec::with_capacity(value.len() + FRAME_BYTES);
     framed.extend_from_slice(&count.to_be_bytes());
+    framed.extend_from_slice(&check(name, value));
     framed.extend_from_slice(value);
     let mut before = 0;
     for (chunk, bytes) in (0..count).zip(framed.chunks(CHUNK_BYTES)) {
@@ -33,16 +38,26 @@ pub fn put(tree: &Tree, name: &[u8], value: &[u8]) -> Result<(), sled::Error> {
     Ok(())
 }
 
-/// Reads the value under `name`; `None` if there is none, or its chunks do not fit together.
+/// Reads the value under `name`; `None` if there is none.
+///
+/// # Errors
+/// If sled fails, or the chunks are not those of one value: a crash can leave some of them old.
 pub fn get(tree: &Tree, name: &[u8]) -> Result<Option<Vec<u8>>, sled::Error> {
     let Some(first) = tree.get(key(name, 0))? else { return Ok(None) };
-    let Some((count, head)) = first.split_first_chunk::<2>() else { return Ok(None) };
+    let mixed = || sled::Error::ReportableBug("the chunks of a value do not belong together".into());
+    let (frame, head) = first.split_first_chunk::<FRAME_BYTES>().ok_or_else(mixed)?;
     let mut value = head.to_vec();
-    for chunk in 1..u16::from_be_bytes(*count) {
-        let Some(bytes) = tree.get(key(name, chunk))? else { return Ok(None) };
-        value.extend_from_slice(&bytes);
+    for chunk in 1..u16::from_be_bytes([frame[0], frame[1]]) {
+        value.extend_from_slice(&tree.get(key(name, chunk))?.ok_or_else(mixed)?);
     }
-    Ok(Some(value))
+    if check(name, &value) == frame[2..] { Ok(Some(value)) } else { Err(mixed()) }
+}
+
+fn check(name: &[u8], value: &[u8]) -> [u8; 8] {
+    let digest = Hashing::new("syncline 1 state value").update_sized(name).update(value).digest();
+    let mut first = [0; 8];
+    first.copy_from_slice(&digest.0[..8]);
+    first
 }
 
 /// Removes the value under `name`.

@@ -1,0 +1,231 @@
+//! How a store is opened or made.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, atomic::AtomicU64},
+};
+
+use super::{Engine, EngineError, Inner, core::Core, replay};
+use crate::{
+    clock::{Clock, Millis, SystemClock},
+    event::{Author, Detail, Draft, Kind, Origin},
+    id::{RecordId, SideName, TenantKey},
+    log::{
+        self, Log, LogError, Options, Recovery,
+        disk::{Disk, RealDisk},
+    },
+    manifest::Manifest,
+    rulebook::PERSON,
+    state::{Checkpoint, Opened, Store},
+};
+
+/// How a store is opened. Every setting has a default.
+pub struct Builder {
+    path: PathBuf,
+    manifest: Option<String>,
+    create: bool,
+    rebuild: bool,
+    segment_bytes: u64,
+    checkpoint_every: u64,
+    memory_bytes: usize,
+    clock: Arc<dyn Clock>,
+    disk: Arc<dyn Disk>,
+    progress: Box<dyn FnMut(u64, u64) + Send>,
+}
+
+/// What opening a store found and did.
+#[derive(Clone, Debug, Default)]
+pub struct Opening {
+    /// What happened to the log.
+    pub recovery: Recovery,
+    /// How many events were replayed over derived state.
+    pub replayed: u64,
+    /// Where derived state that did not open was put aside.
+    pub aside: Option<PathBuf>,
+    /// Whether derived state was made anew from the whole log.
+    pub rebuilt: bool,
+    /// Whether the store was made.
+    pub created: bool,
+}
+
+impl Builder {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Builder {
+            path,
+            manifest: None,
+            create: true,
+            rebuild: false,
+            segment_bytes: Options::default().segment_bytes,
+            checkpoint_every: 1 << 20,
+            memory_bytes: 64 << 20,
+            clock: Arc::new(SystemClock),
+            disk: Arc::new(RealDisk),
+            progress: Box::new(|_, _| {}),
+        }
+    }
+
+    /// The manifest's text. Default: the one in force, and for a new store sides `crm` and `portal` without
+    /// connectors, where the last write wins on every field.
+    pub fn manifest(mut self, text: impl Into<String>) -> Self {
+        self.manifest = Some(text.into());
+        self
+    }
+
+    /// Whether a store is made where there is none. Default: yes.
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
+    }
+
+    /// Whether derived state is thrown away and made anew from the log. Default: no.
+    pub fn rebuild(mut self, rebuild: bool) -> Self {
+        self.rebuild = rebuild;
+        self
+    }
+
+    /// The size at which a log segment is sealed and the next begins. Default: 64 MiB.
+    pub fn segment_bytes(mut self, bytes: u64) -> Self {
+        self.segment_bytes = bytes;
+        self
+    }
+
+    /// After how many events derived state is made durable. Default: 1,048,576; a crash costs the replay of at most as many.
+    pub fn checkpoint_every(mut self, events: u64) -> Self {
+        self.checkpoint_every = events.max(1);
+        self
+    }
+
+    /// About how many bytes of records are held in memory. Default: 64 MiB.
+    pub fn memory_bytes(mut self, bytes: usize) -> Self {
+        self.memory_bytes = bytes;
+        self
+    }
+
+    /// Where the time of day comes from. Default: the machine.
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Where the log and the checkpoints lie. Default: the machine's file system.
+    pub fn disk(mut self, disk: Arc<dyn Disk>) -> Self {
+        self.disk = disk;
+        self
+    }
+
+    /// Who is told how a long replay goes: events done, and events in all. Default: nobody.
+    pub fn progress(mut self, progress: impl FnMut(u64, u64) + Send + 'static) -> Self {
+        self.progress = Box::new(progress);
+        self
+    }
+
+    /// Opens the store.
+    ///
+    /// # Errors
+    /// If there is none and none is to be made, another process has it, its format is another version's, the manifest has
+    /// faults or is another tenant's, or the disk fails.
+    ///
+    /// # After a crash
+    /// Whatever was acknowledged is there; what was not may be.
+    pub fn open(mut self) -> Result<(Engine, Opening), EngineError> {
+        let manifest = self.manifest.as_deref().map(Manifest::parse).transpose().map_err(EngineError::Manifest)?;
+        let mut opening = Opening::default();
+        let state_dir = self.path.join("state");
+        if self.rebuild && state_dir.exists() {
+            std::fs::remove_dir_all(&state_dir).map_err(|source| io_error("remove", &state_dir, source))?;
+        }
+        let checkpointed = Checkpoint::read(&*self.disk, &state_dir).unwrap_or_default().seq;
+        let log = self.open_log(manifest.as_ref(), checkpointed, &mut opening)?;
+        let (tenant, key) = (log.tenant().0.to_owned(), log.tenant().1.clone());
+        if let Some(manifest) = manifest.as_ref().filter(|manifest| manifest.tenant != tenant) {
+            return Err(EngineError::Tenant { store: tenant, manifest: manifest.tenant.clone() });
+        }
+        let (store, opened) = Store::open(self.disk.clone(), &state_dir, (self.memory_bytes / 4) as u64)?;
+        let checkpoint = match opened {
+            Opened::At(checkpoint) => checkpoint,
+            Opened::Nothing { aside } => {
+                opening.aside = aside;
+                opening.rebuilt = !opening.created;
+                Checkpoint::default()
+            }
+        };
+        let mut core = Core::new(store, key.clone(), checkpoint, self.memory_bytes, self.clock.clone());
+        core.load_book(&log)?;
+        opening.replayed = replay::replay(&mut core, &log, &mut *self.progress)?;
+        let newest = core.newest_heard();
+        let (changed, _) = tokio::sync::watch::channel(log.durable());
+        let read_only = opening.recovery.read_only().is_some();
+        let engine = Engine {
+            inner: Arc::new(Inner {
+                log,
+                key,
+                clock: self.clock,
+                hlc: AtomicU64::new(newest.0),
+                core: Mutex::new(core),
+                changed,
+                checkpoint_every: self.checkpoint_every,
+            }),
+        };
+        if !read_only {
+            engine.put_first_manifest(self.manifest.as_deref(), manifest.as_ref())?;
+            engine.core()?.resume_outbox()?;
+        }
+        Ok((engine, opening))
+    }
+
+    fn open_log(
+        &self,
+        manifest: Option<&Manifest>,
+        checkpointed: crate::id::Seq,
+        opening: &mut Opening,
+    ) -> Result<Log, EngineError> {
+        let (dir, options) = (self.path.join("log"), Options { segment_bytes: self.segment_bytes });
+        match Log::open(self.disk.clone(), &dir, options, checkpointed) {
+            Ok((log, recovery)) => {
+                opening.recovery = recovery;
+                Ok(log)
+            }
+            Err(LogError::Missing { .. }) if self.create => {
+                let mut key = [0; 32];
+                getrandom::fill(&mut key)
+                    .map_err(|_| io_error("get random bytes for", &dir, std::io::ErrorKind::Other.into()))?;
+                self.disk.create_dir(&self.path).map_err(|source| io_error("make", &self.path, source))?;
+                let builtin = Manifest::builtin();
+                let tenant = &manifest.unwrap_or(&builtin).tenant;
+                opening.created = true;
+                Ok(Log::create(self.disk.clone(), &dir, &TenantKey(key), tenant, options)?)
+            }
+            Err(LogError::Missing { .. }) => Err(EngineError::NoStore(self.path.clone())),
+            Err(why) => Err(why.into()),
+        }
+    }
+}
+
+fn io_error(doing: &'static str, path: &Path, source: std::io::Error) -> EngineError {
+    EngineError::Log(log::LogError::Io { doing, path: path.to_owned(), source })
+}
+
+/// The statement that puts a manifest in force.
+pub(super) fn manifest_draft(text: &str, from: Millis) -> Draft {
+    let side = SideName::new(PERSON).expect("a good name");
+    let mut draft = Draft::new(Kind::Manifest, RecordId::tenant(), Origin::side(side), from, Author::engine());
+    draft.detail = Detail::Manifest(text.to_owned());
+    draft
+}
+
+impl Engine {
+    /// Logs the manifest of a new store, or a changed one.
+    fn put_first_manifest(&self, text: Option<&str>, manifest: Option<&Manifest>) -> Result<(), EngineError> {
+        let has_rules = !self.core()?.book.is_empty();
+        match (text, manifest) {
+            (Some(text), Some(_)) if has_rules => self.apply_manifest(text).map(|_| ()),
+            (None, _) if has_rules => Ok(()),
+            _ => {
+                let builtin = Manifest::builtin();
+                let text = text.unwrap_or(&builtin.text);
+                let sealed = self.seal(manifest_draft(text, self.now()))?;
+                self.take(vec![sealed]).map(|_| ())
+            }
+        }
+    }
+}

@@ -1,0 +1,530 @@
+//! The part behind the lock: resolved records in memory, and how an event enters them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    sync::Arc,
+};
+
+use rustc_hash::FxBuildHasher;
+
+use super::{EngineError, Said, outbox::Row};
+use crate::{
+    clock::{Clock, Hlc, Millis},
+    event::{self, Detail, Event, Header, Kind, Sealed},
+    id::{FieldName, Place, RecordId, SaidId, Seq, SideName, TenantKey},
+    log::{Entry, Log},
+    manifest::{Connector, Manifest},
+    merge::{self, Advance, Existence, Heard, Line, Record},
+    rulebook::{Edition, KindSpec, Rulebook, SideSpec},
+    state::{Checkpoint, Counts, Pages, Store},
+};
+
+/// A record in memory.
+pub(super) struct Held {
+    pub record: Record,
+    pub line: Line,
+    dirty: bool,
+    used: u64,
+}
+
+/// What a record adds to the totals.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Share {
+    records: i64,
+    conflicts: i64,
+    parked: i64,
+    waiting: i64,
+    contradicted: i64,
+    echoes: i64,
+}
+
+impl Share {
+    fn of(record: &Record) -> Self {
+        let disputed = record.real_fields().filter(|field| field.is_disputed()).count();
+        let parks = record.sides.iter().map(|state| {
+            let holds = |field: &FieldName| {
+                let winner = record.field(field).map_or(SaidId([0; 16]), |field| field.winner().said);
+                state.parked(field, &winner).is_some()
+            };
+            let fields: BTreeSet<&FieldName> = state.parks.iter().map(|park| &park.field).collect();
+            fields.into_iter().filter(|field| holds(field)).count()
+        });
+        let stuck = usize::from(record.existence == Existence::Disputed) + record.contradicted.len();
+        Share {
+            records: i64::from(!record.fields.is_empty()),
+            conflicts: record.conflicts() as i64,
+            parked: (disputed + parks.sum::<usize>() + stuck) as i64,
+            waiting: record.waiting.len() as i64,
+            contradicted: record.contradicted.len() as i64,
+            echoes: i64::from(record.echoes),
+        }
+    }
+}
+
+pub(super) struct Core {
+    pub store: Store,
+    pub book: Rulebook,
+    pub manifest: Arc<Manifest>,
+    pub counts: Counts,
+    pub(super) key: TenantKey,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) rows: BTreeMap<(SideName, RecordId), Row>,
+    pub(super) rows_changed: BTreeSet<(SideName, RecordId)>,
+    /// Records whose plans have to be looked at.
+    pub(super) touched: BTreeSet<RecordId>,
+    /// When a field last changed hands between sides, for the guard against loops.
+    pub(super) flips: HashMap<(RecordId, FieldName), (SideName, VecDeque<Millis>), FxBuildHasher>,
+    pub(super) held: HashMap<RecordId, Box<Held>, FxBuildHasher>,
+    pages: HashMap<(Box<str>, u64), (Pages, bool), FxBuildHasher>,
+    void: Vec<SaidId>,
+    checkpointed: Seq,
+    last: Seq,
+    heard: Hlc,
+    memory_bytes: usize,
+    held_bytes: usize,
+    turn: u64,
+}
+
+/// Reads an event by its place and checks its payload.
+pub(super) fn read_event(log: &Log, key: &TenantKey, seq: Seq, place: Place) -> Result<Event, EngineError> {
+    let entry = log.read(place)?;
+    parse(key, seq, &entry.header, &entry.payload)
+}
+
+/// Reads an event from its bytes and checks its payload.
+pub(super) fn parse(key: &TenantKey, seq: Seq, header: &[u8], payload: &[u8]) -> Result<Event, EngineError> {
+    Event::read(header, payload, |header| key.record_key(&header.record))
+        .map_err(|source| EngineError::Event { seq, source })
+}
+
+impl Core {
+    pub fn new(
+        store: Store,
+        key: TenantKey,
+        checkpoint: Checkpoint,
+        memory_bytes: usize,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let mut book = Rulebook::default();
+        checkpoint.void.iter().for_each(|said| book.add_void(*said));
+        Core {
+            store,
+            book,
+            manifest: Arc::new(Manifest::builtin()),
+            counts: checkpoint.counts,
+            key,
+            clock,
+            rows: BTreeMap::new(),
+            rows_changed: BTreeSet::new(),
+            touched: BTreeSet::new(),
+            flips: HashMap::default(),
+            held: HashMap::default(),
+            pages: HashMap::default(),
+            void: checkpoint.void,
+            checkpointed: checkpoint.seq,
+            last: checkpoint.seq,
+            heard: Hlc::default(),
+            memory_bytes,
+            held_bytes: 0,
+            turn: 0,
+        }
+    }
+
+    pub fn checkpointed(&self) -> Seq {
+        self.checkpointed
+    }
+
+    pub fn last(&self) -> Seq {
+        self.last
+    }
+
+    pub fn newest_heard(&self) -> Hlc {
+        self.heard
+    }
+
+    /// Reads the tenant's own line: manifests and clocks.
+    pub fn load_book(&mut self, log: &Log) -> Result<(), EngineError> {
+        let Some(line) = self.store.line("")? else { return Ok(()) };
+        let checkpointed = self.checkpointed;
+        for entry in line.entries().iter().filter(|entry| entry.seq <= checkpointed) {
+            let event = read_event(log, &self.key, entry.seq, entry.place)?;
+            self.heard = self.heard.max(event.header.heard_at);
+            self.learn_rules(&event)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a manifest or a clock into the rulebook; returns the time from which it matters.
+    fn learn_rules(&mut self, event: &Event) -> Result<(), EngineError> {
+        match &event.payload.detail {
+            Detail::Manifest(text) => {
+                let manifest = Manifest::parse(text).map_err(EngineError::Manifest)?;
+                self.book.add_edition(event.header.said_at, text, edition(&manifest));
+                if self.book.newest_text() == Some(text) {
+                    self.manifest = Arc::new(manifest);
+                }
+            }
+            Detail::Clock(ahead) => self.book.add_clock(&event.header.origin.side, event.header.said_at, *ahead),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Takes sealed statements into the log and into their records.
+    pub fn take(&mut self, log: &Log, sealed: Vec<Sealed>) -> Result<Vec<Said>, EngineError> {
+        let mut fresh: Vec<bool> = Vec::with_capacity(sealed.len());
+        let mut batch: HashMap<SaidId, usize, FxBuildHasher> = HashMap::default();
+        for (at, one) in sealed.iter().enumerate() {
+            let header = &one.event.header;
+            let twice =
+                batch.get(&header.said).is_some_and(|other| sealed[*other].event.content() == one.event.content());
+            let known = twice || self.knows(log, &one.event)?;
+            batch.entry(header.said).or_insert(at);
+            self.counts.duplicates += u64::from(known && header.kind.is_said());
+            fresh.push(!known);
+        }
+        let entries: Vec<Entry> = sealed
+            .iter()
+            .zip(&fresh)
+            .filter(|(_, fresh)| **fresh)
+            .map(|(one, _)| Entry { header: &one.header, payload: &one.payload })
+            .collect();
+        let appended = log.append(&entries)?;
+        let mut seq = appended.first;
+        let mut places = appended.places.into_iter();
+        let mut said = Vec::with_capacity(sealed.len());
+        for (one, fresh) in sealed.into_iter().zip(fresh) {
+            if !fresh {
+                said.push(Said::Duplicate);
+                continue;
+            }
+            let place = places.next().expect("every appended entry has a place");
+            let (id, name) = (one.id(), one.event.header.said);
+            let contradicted = self.counts.contradicted;
+            let waiting = self.counts.waiting;
+            self.apply(log, Heard { seq, place, event: one.event })?;
+            let contradicts = self.counts.contradicted > contradicted;
+            said.push(Said::New { seq, id, said: name, waits: self.counts.waiting > waiting, contradicts });
+            seq = seq.next();
+        }
+        self.shed()?;
+        Ok(said)
+    }
+
+    /// Whether the record's line has this statement already.
+    fn knows(&mut self, log: &Log, event: &Event) -> Result<bool, EngineError> {
+        let said = event.header.said;
+        let held = self.hold(&event.header.record)?;
+        let Some(at) = held.line.find(&said) else { return Ok(false) };
+        if event.header.named.source().is_none() && held.record.contradicted.is_empty() {
+            return Ok(true);
+        }
+        let same = |entry: &&merge::line::Entry| entry.said == said;
+        let copies: Vec<(Seq, Place)> = match held.record.contradicted.is_empty() {
+            true => vec![(held.line.entries()[at as usize].seq, held.line.entries()[at as usize].place)],
+            false => held.line.entries().iter().filter(same).map(|entry| (entry.seq, entry.place)).collect(),
+        };
+        let content = event.content();
+        for (seq, place) in copies {
+            if read_event(log, &self.key, seq, place)?.content() == content {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Lets an event that is in the log take effect.
+    pub fn apply(&mut self, log: &Log, heard: Heard) -> Result<(), EngineError> {
+        let header = &heard.event.header;
+        self.last = heard.seq;
+        self.heard = self.heard.max(header.heard_at);
+        self.count(header);
+        self.note_name(log, &heard)?;
+        if header.record.is_empty() {
+            return self.apply_tenant(log, heard);
+        }
+        let record = header.record.clone();
+        self.apply_record(log, &record, &heard)?;
+        if self.book.newest().sides.values().any(|side| side.connected) {
+            self.guard_loops(&heard);
+            self.touched.insert(record);
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, header: &Header) {
+        let counts = &mut self.counts;
+        counts.events += u64::from(header.kind.is_said());
+        match header.kind {
+            Kind::Sent => counts.sent += 1,
+            Kind::Receipt => counts.receipts += u64::from(!header.fields.is_empty()),
+            Kind::Refused => counts.refused += 1,
+            _ => {}
+        }
+    }
+
+    fn apply_record(&mut self, log: &Log, record: &RecordId, heard: &Heard) -> Result<(), EngineError> {
+        self.hold(record)?;
+        let mut held = self.held.remove(record).expect("the record was just put in memory");
+        let before = Share::of(&held.record);
+        let size = size_of(&held);
+        let done = match merge::advance(&mut held.record, &mut held.line, heard, &self.book) {
+            Advance::Done => Ok(()),
+            Advance::Refold => self.refold(log, &mut held, Some(heard)),
+        };
+        held.dirty = true;
+        self.adjust(before, Share::of(&held.record));
+        self.held_bytes = (self.held_bytes + size_of(&held)).saturating_sub(size);
+        self.held.insert(record.clone(), held);
+        done
+    }
+
+    fn adjust(&mut self, before: Share, after: Share) {
+        if before == after {
+            return;
+        }
+        let add = |total: &mut u64, before: i64, after: i64| *total = total.saturating_add_signed(after - before);
+        add(&mut self.counts.records, before.records, after.records);
+        add(&mut self.counts.conflicts_open, before.conflicts, after.conflicts);
+        add(&mut self.counts.parked, before.parked, after.parked);
+        add(&mut self.counts.waiting, before.waiting, after.waiting);
+        add(&mut self.counts.contradicted, before.contradicted, after.contradicted);
+        add(&mut self.counts.echoes, before.echoes, after.echoes);
+    }
+
+    /// Resolves a record anew from its events in the log, and one more.
+    fn refold(&self, log: &Log, held: &mut Held, more: Option<&Heard>) -> Result<(), EngineError> {
+        let mut events = read_line(log, &self.key, &held.line)?;
+        events.extend(more.cloned());
+        (held.record, held.line) = merge::fold(&events, &self.book);
+        Ok(())
+    }
+
+    /// Manifests and clocks change how conflicts are judged, so records with any are resolved anew.
+    fn apply_tenant(&mut self, log: &Log, heard: Heard) -> Result<(), EngineError> {
+        let first = self.book.is_empty();
+        self.learn_rules(&heard.event)?;
+        let record = heard.event.header.record.clone();
+        self.apply_record(log, &record, &heard)?;
+        if !first {
+            self.refold_all(log)?;
+        }
+        Ok(())
+    }
+
+    /// Resolves every record anew.
+    pub fn refold_all(&mut self, log: &Log) -> Result<(), EngineError> {
+        for record in self.ids()? {
+            self.refold_one(log, &record)?;
+        }
+        Ok(())
+    }
+
+    fn refold_one(&mut self, log: &Log, record: &RecordId) -> Result<(), EngineError> {
+        self.hold(record)?;
+        let mut held = self.held.remove(record).expect("the record was just put in memory");
+        let before = Share::of(&held.record);
+        let size = size_of(&held);
+        let done = self.refold(log, &mut held, None);
+        held.dirty = true;
+        self.adjust(before, Share::of(&held.record));
+        self.held_bytes = (self.held_bytes + size_of(&held)).saturating_sub(size);
+        self.held.insert(record.clone(), held);
+        self.touched.insert(record.clone());
+        done?;
+        self.shed()
+    }
+
+    /// The ids of all records, ascending, the tenant's own line aside.
+    pub fn ids(&self) -> Result<Vec<RecordId>, EngineError> {
+        let mut ids = self.store.ids("\u{1}").collect::<Result<BTreeSet<_>, _>>()?;
+        ids.extend(self.held.keys().filter(|id| !id.is_empty()).cloned());
+        Ok(ids.into_iter().collect())
+    }
+
+    /// Notes the number under which a statement was made, and takes the greater of two contents out of effect.
+    fn note_name(&mut self, log: &Log, heard: &Heard) -> Result<(), EngineError> {
+        let header = &heard.event.header;
+        let (Some(source), Some(number)) = (header.named.source(), header.said_seq) else { return Ok(()) };
+        let (page, offset) = Pages::place(number);
+        let known = self.page(source, page)?.0.get(offset).filter(|seq| *seq < heard.seq);
+        let Some(other) = known else {
+            let page = self.page(source, page)?;
+            page.0.set(offset, heard.seq);
+            page.1 = true;
+            return Ok(());
+        };
+        let place = log.find(other)?;
+        let theirs = read_event(log, &self.key, other, place)?;
+        if theirs.header.record == header.record {
+            return Ok(());
+        }
+        let mine_counts = (heard.event.content(), &*header.record) < (theirs.content(), &*theirs.header.record);
+        let loser = if mine_counts { &theirs.header } else { header };
+        self.book.add_void(loser.said);
+        self.void.push(loser.said);
+        if mine_counts {
+            let page = self.page(source, page)?;
+            page.0.set(offset, heard.seq);
+            page.1 = true;
+            let record = theirs.header.record.clone();
+            self.refold_one(log, &record)?;
+        }
+        Ok(())
+    }
+
+    /// The event that bears a source's number.
+    pub fn numbered(&mut self, source: &str, number: u64) -> Result<Option<Seq>, EngineError> {
+        let (page, offset) = Pages::place(number);
+        Ok(self.page(source, page)?.0.get(offset))
+    }
+
+    fn page(&mut self, source: &str, page: u64) -> Result<&mut (Pages, bool), EngineError> {
+        // Two look-ups, because a key with an owned name is only made when the page is new.
+        let key = (Box::<str>::from(source), page);
+        if !self.pages.contains_key(&key) {
+            let read = self.store.page(source, page)?;
+            self.pages.insert(key.clone(), (read, false));
+        }
+        Ok(self.pages.get_mut(&key).expect("the page was just put in memory"))
+    }
+
+    /// Puts a record in memory.
+    pub fn hold(&mut self, id: &RecordId) -> Result<&mut Held, EngineError> {
+        self.turn += 1;
+        if !self.held.contains_key(id) {
+            let held = Box::new(self.load(id)?);
+            self.held_bytes += size_of(&held);
+            self.held.insert(id.clone(), held);
+        }
+        let held = self.held.get_mut(id).expect("the record was just put in memory");
+        held.used = self.turn;
+        Ok(held)
+    }
+
+    fn load(&self, id: &RecordId) -> Result<Held, EngineError> {
+        let record = self.store.record(id)?.unwrap_or_default();
+        let line = self.store.line(id)?.unwrap_or_default();
+        Ok(Held { record, line, dirty: false, used: 0 })
+    }
+
+    /// A record's resolved state for reading; nothing is kept in memory for it.
+    pub fn peek(&self, id: &str) -> Result<Option<Record>, EngineError> {
+        match self.held.get(id) {
+            Some(held) => Ok(Some(held.record.clone())),
+            None => Ok(self.store.record(id)?),
+        }
+    }
+
+    /// A record's line for reading.
+    pub fn peek_line(&self, id: &str) -> Result<Option<Line>, EngineError> {
+        match self.held.get(id) {
+            Some(held) => Ok(Some(held.line.clone())),
+            None => Ok(self.store.line(id)?),
+        }
+    }
+
+    /// During replay: cuts a record that already holds the event of `next` back to what the checkpoint stands for.
+    pub fn cut_back(&mut self, log: &Log, id: &RecordId, next: Seq) -> Result<(), EngineError> {
+        let checkpointed = self.checkpointed;
+        if self.held.contains_key(id) {
+            return Ok(());
+        }
+        let mut held = self.load(id)?;
+        let newest = held.line.entries().last().map_or(Seq(0), |entry| entry.seq);
+        if held.record.last >= next || newest >= next || held.record.last != newest {
+            let kept = held.line.entries().iter().filter(|entry| entry.seq <= checkpointed);
+            let line = Line::from_entries(
+                kept.map(|entry| merge::line::Entry { parents: Vec::new(), ..entry.clone() }).collect(),
+            );
+            let events = read_line(log, &self.key, &line)?;
+            (held.record, held.line) =
+                if events.is_empty() { Default::default() } else { merge::fold(&events, &self.book) };
+            held.dirty = true;
+        }
+        self.held_bytes += size_of(&held);
+        self.held.insert(id.clone(), Box::new(held));
+        Ok(())
+    }
+
+    /// Writes the longest unused records out when memory is over budget.
+    pub fn shed(&mut self) -> Result<(), EngineError> {
+        if self.held_bytes <= self.memory_bytes {
+            return Ok(());
+        }
+        let mut uses: Vec<u64> = self.held.values().map(|held| held.used).collect();
+        let middle = uses.len() / 2;
+        let (_, median, _) = uses.select_nth_unstable(middle);
+        let median = *median;
+        let leave: Vec<RecordId> =
+            self.held.iter().filter(|(_, held)| held.used < median).map(|(id, _)| id.clone()).collect();
+        for id in leave {
+            if let Some(held) = self.held.remove(&id) {
+                if held.dirty {
+                    self.store.put_record(&id, &held.record, &held.line)?;
+                }
+                self.held_bytes = self.held_bytes.saturating_sub(size_of(&held));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes everything out and says that it stands for the log up to `seq`, which is durable.
+    pub fn checkpoint(&mut self, seq: Seq, closed: bool) -> Result<(), EngineError> {
+        let mut dirty: Vec<&RecordId> = self.held.iter().filter(|(_, held)| held.dirty).map(|(id, _)| id).collect();
+        dirty.sort();
+        for id in dirty {
+            let held = &self.held[id];
+            self.store.put_record(id, &held.record, &held.line)?;
+        }
+        self.held.values_mut().for_each(|held| held.dirty = false);
+        for ((source, page), (numbers, dirty)) in &mut self.pages {
+            if std::mem::take(dirty) {
+                self.store.put_page(source, *page, numbers)?;
+            }
+        }
+        for (side, record) in std::mem::take(&mut self.rows_changed) {
+            let since = self.rows.get(&(side.clone(), record.clone())).map(|row| row.since);
+            self.store.put_outbox(&side, &record, since)?;
+        }
+        let checkpoint = Checkpoint { layout: 0, seq, counts: self.counts, void: self.void.clone(), closed };
+        self.store.checkpoint(&checkpoint)?;
+        self.checkpointed = seq;
+        Ok(())
+    }
+}
+
+/// All events of a line, from the log.
+pub(super) fn read_line(log: &Log, key: &TenantKey, line: &Line) -> Result<Vec<Heard>, EngineError> {
+    let read = |entry: &merge::line::Entry| {
+        let event = read_event(log, key, entry.seq, entry.place)?;
+        Ok(Heard { seq: entry.seq, place: entry.place, event })
+    };
+    line.entries().iter().map(read).collect()
+}
+
+/// About how many bytes a record takes in memory.
+fn size_of(held: &Held) -> usize {
+    let candidates: usize = held.record.fields.iter().map(|field| 64 + field.candidates.len() * 240).sum();
+    let shows: usize = held.record.sides.iter().map(|state| 120 + state.shows.len() * 120).sum();
+    400 + held.line.len() * 96 + candidates + shows
+}
+
+/// What merging has to know of a manifest.
+pub(super) fn edition(manifest: &Manifest) -> Edition {
+    let side = |side: &crate::manifest::Side| {
+        let resolution = u32::try_from(side.clock.resolution_ms()).unwrap_or(u32::MAX);
+        (side.name.clone(), SideSpec { connected: side.connector != Connector::None, resolution })
+    };
+    let kind = |(name, kind): (&String, &crate::manifest::RecordKind)| {
+        let fields = kind.fields.iter().map(|(name, field)| (name.to_string(), field.spec.clone())).collect();
+        let sides = kind.sides.as_ref().map(|sides| sides.keys().cloned().collect());
+        (name.clone(), KindSpec { fields, deletes: kind.deletes, sides })
+    };
+    Edition { kinds: manifest.records.iter().map(kind).collect(), sides: manifest.sides.iter().map(side).collect() }
+}
+
+/// Reads a header without its payload.
+pub(super) fn header_of(seq: Seq, bytes: &[u8]) -> Result<Header, EngineError> {
+    event::read_header(bytes).map_err(|source| EngineError::Event { seq, source })
+}

@@ -1,0 +1,349 @@
+//! The engine: one tenant's store, open.
+//!
+//! A synchronous core. Calls may come from many threads: statements are sealed outside the lock, taken into the
+//! resolved records under it, and answered when the log has them on disk.
+
+mod builder;
+mod core;
+mod outbox;
+mod replay;
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+pub use builder::{Builder, Opening};
+pub use outbox::{Ask, Outcome, Receipt, Seen, Write};
+
+use self::core::Core;
+use crate::{
+    clock::{Clock, Hlc, Millis},
+    event::{Draft, Event, EventError, Sealed},
+    field::Misfit,
+    id::{EventId, FieldName, Place, RecordId, RecordKey, SaidId, Seq, TenantKey},
+    log::{Log, LogError},
+    manifest::{Fault, Manifest},
+    rulebook::Edition,
+    state::{Counts, StateError},
+};
+
+/// Why the engine could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The log failed or is damaged.
+    #[error("the log cannot be used")]
+    Log(#[from] LogError),
+    /// Derived state failed; the log is not affected.
+    #[error("derived state cannot be used")]
+    State(#[from] StateError),
+    /// An event cannot be made or read.
+    #[error("event {seq} cannot be read")]
+    Event {
+        /// Its sequence.
+        seq: Seq,
+        /// Why.
+        #[source]
+        source: EventError,
+    },
+    /// A statement cannot be taken.
+    #[error("the statement about {record} cannot be taken")]
+    Statement {
+        /// The record.
+        record: RecordId,
+        /// Why.
+        #[source]
+        source: EventError,
+    },
+    /// The manifest has faults.
+    #[error("the manifest has {} faults, the first: {}", .0.len(), .0.first().map_or_else(String::new, ToString::to_string))]
+    Manifest(Vec<Fault>),
+    /// The manifest is another tenant's.
+    #[error("the store is tenant {store}'s, the manifest is tenant {manifest}'s")]
+    Tenant {
+        /// Whose store it is.
+        store: String,
+        /// Whose manifest it is.
+        manifest: String,
+    },
+    /// There is no store, and none was to be made.
+    #[error("there is no store in {}", .0.display())]
+    NoStore(PathBuf),
+    /// A thread died while it held the engine.
+    #[error("the engine stopped because a thread of it panicked; open it again")]
+    Poisoned,
+}
+
+/// A statement that does not fit the manifest; reads on from the place where it was found.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// No such side.
+    #[error("there is no side {side}; the manifest has {known}")]
+    Side {
+        /// The side.
+        side: String,
+        /// Those there are.
+        known: String,
+    },
+    /// No such record kind.
+    #[error("the manifest has no record kind {0}")]
+    Kind(String),
+    /// No such field.
+    #[error("the manifest has no field {field} for kind {kind}")]
+    Field {
+        /// The field.
+        field: String,
+        /// The record kind.
+        kind: String,
+    },
+    /// A value of another type.
+    #[error("the value of {field} {misfit}")]
+    Value {
+        /// The field.
+        field: FieldName,
+        /// What is wrong.
+        #[source]
+        misfit: Misfit,
+    },
+}
+
+/// What became of a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// It is in the log.
+    New {
+        /// Its sequence.
+        seq: Seq,
+        /// Its id.
+        id: EventId,
+        /// What was said.
+        said: SaidId,
+        /// Whether it names something that is not in the log yet, and so waits.
+        waits: bool,
+        /// Whether its name was used for another content.
+        contradicts: bool,
+    },
+    /// The log has it already.
+    Duplicate,
+}
+
+pub(crate) struct Inner {
+    pub(crate) log: Log,
+    key: TenantKey,
+    clock: Arc<dyn Clock>,
+    hlc: AtomicU64,
+    core: Mutex<Core>,
+    changed: tokio::sync::watch::Sender<Seq>,
+    checkpoint_every: u64,
+}
+
+/// One tenant's store, open. Clones share it; the last one to go closes it.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) inner: Arc<Inner>,
+}
+
+impl Engine {
+    /// Begins to describe how a store is opened.
+    pub fn builder(path: impl Into<PathBuf>) -> Builder {
+        Builder::new(path.into())
+    }
+
+    /// The tenant's name.
+    pub fn tenant(&self) -> &str {
+        self.inner.log.tenant().0
+    }
+
+    /// The key of a record: what its statements' names are made with.
+    pub fn record_key(&self, record: &str) -> RecordKey {
+        self.inner.key.record_key(record)
+    }
+
+    /// The present time by the engine's clock.
+    pub fn now(&self) -> Millis {
+        self.inner.clock.now()
+    }
+
+    /// The manifest in force.
+    ///
+    /// # Errors
+    /// If the engine has stopped.
+    pub fn manifest(&self) -> Result<Arc<Manifest>, EngineError> {
+        Ok(self.core()?.manifest.clone())
+    }
+
+    /// Gives a statement its ids.
+    ///
+    /// # Errors
+    /// If it is too large.
+    pub fn seal(&self, draft: Draft) -> Result<Sealed, EngineError> {
+        let key = self.record_key(&draft.record);
+        let record = draft.record.clone();
+        draft.seal(&key, self.tick()).map_err(|source| EngineError::Statement { record, source })
+    }
+
+    fn tick(&self) -> Hlc {
+        let now = self.inner.clock.now();
+        let next = |last| Some(Hlc(last).tick(now).0);
+        let last = self.inner.hlc.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap_or_else(|last| last);
+        Hlc(last).tick(now)
+    }
+
+    /// Takes statements in and returns when they are on disk, with what became of each, in order.
+    ///
+    /// # Errors
+    /// If one is too large, or the log or the state fails; then none of them is acknowledged.
+    ///
+    /// # After a crash
+    /// All of them are in the log, or none is.
+    pub fn say(&self, drafts: Vec<Draft>) -> Result<Vec<Said>, EngineError> {
+        let sealed = drafts.into_iter().map(|draft| self.seal(draft)).collect::<Result<Vec<_>, _>>()?;
+        self.take(sealed)
+    }
+
+    /// As [`Engine::say`], for statements that have their ids.
+    ///
+    /// # Errors
+    /// As [`Engine::say`].
+    pub fn take(&self, sealed: Vec<Sealed>) -> Result<Vec<Said>, EngineError> {
+        let (said, last) = self.submit(sealed)?;
+        self.wait(last)?;
+        Ok(said)
+    }
+
+    /// Takes statements in without waiting for the disk: nobody may be told before [`Engine::wait`] for the sequence returned.
+    ///
+    /// # Errors
+    /// As [`Engine::say`].
+    pub fn submit(&self, sealed: Vec<Sealed>) -> Result<(Vec<Said>, Seq), EngineError> {
+        let mut core = self.core()?;
+        let said = core.take(&self.inner.log, sealed)?;
+        self.settle(&mut core)?;
+        let last = self.inner.log.last();
+        let due = last.0 - core.checkpointed().0 >= self.inner.checkpoint_every;
+        if due {
+            self.checkpoint_core(&mut core, false)?;
+        }
+        Ok((said, last))
+    }
+
+    /// Waits until everything up to a sequence is on disk, then lets subscribers know.
+    ///
+    /// # Errors
+    /// If the disk failed: what was waited for is not acknowledged.
+    pub fn wait(&self, upto: Seq) -> Result<(), EngineError> {
+        self.inner.log.wait(upto)?;
+        self.inner.changed.send_if_modified(|seen| {
+            let newer = *seen < upto;
+            *seen = (*seen).max(upto);
+            newer
+        });
+        Ok(())
+    }
+
+    /// A receiver that is told the newest sequence on disk whenever it grows; read what changed with
+    /// [`Reader::changes_since`](crate::history::Reader::changes_since).
+    pub fn subscribe(&self) -> tokio::sync::watch::Receiver<Seq> {
+        self.inner.changed.subscribe()
+    }
+
+    /// Checks a statement of a side against the manifest.
+    ///
+    /// # Errors
+    /// With the first thing that does not fit.
+    pub fn check(edition: &Edition, draft: &Draft) -> Result<(), Unfit> {
+        let side = &draft.origin.side;
+        if !edition.sides.contains_key(side) {
+            let known = edition.sides.keys().map(|name| name.to_string()).collect::<Vec<_>>().join(", ");
+            return Err(Unfit::Side { side: side.to_string(), known });
+        }
+        let kind = draft.record.kind();
+        if edition.kind(kind).is_none() {
+            return Err(Unfit::Kind(kind.to_owned()));
+        }
+        for (field, value) in draft.words.iter().filter(|(field, _)| **field != *crate::rulebook::EXISTENCE) {
+            let Some(spec) = edition.field(kind, field) else {
+                return Err(Unfit::Field { field: field.to_string(), kind: kind.to_owned() });
+            };
+            spec.kind.check(value).map_err(|misfit| Unfit::Value { field: field.clone(), misfit })?;
+        }
+        Ok(())
+    }
+
+    /// The rules in force.
+    ///
+    /// # Errors
+    /// If the engine has stopped.
+    pub fn edition(&self) -> Result<Edition, EngineError> {
+        Ok(self.core()?.book.newest().clone())
+    }
+
+    /// Puts another manifest in force from now on, by an event; one that means the same changes nothing.
+    ///
+    /// # Errors
+    /// If it has faults, is another tenant's, or the store fails.
+    pub fn apply_manifest(&self, text: &str) -> Result<bool, EngineError> {
+        let manifest = Manifest::parse(text).map_err(EngineError::Manifest)?;
+        if manifest.tenant != self.tenant() {
+            return Err(EngineError::Tenant { store: self.tenant().to_owned(), manifest: manifest.tenant });
+        }
+        if *self.core()?.manifest == manifest {
+            return Ok(false);
+        }
+        let sealed = self.seal(builder::manifest_draft(text, self.now()))?;
+        self.take(vec![sealed])?;
+        Ok(true)
+    }
+
+    /// The totals.
+    ///
+    /// # Errors
+    /// If the engine has stopped.
+    pub fn counts(&self) -> Result<Counts, EngineError> {
+        Ok(self.core()?.counts)
+    }
+
+    /// The bytes of the log, and of derived state.
+    ///
+    /// # Errors
+    /// If the engine has stopped.
+    pub fn bytes(&self) -> Result<(u64, u64), EngineError> {
+        Ok((self.inner.log.bytes(), self.core()?.store.bytes()))
+    }
+
+    /// Makes derived state durable up to the present.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn checkpoint(&self) -> Result<(), EngineError> {
+        let mut core = self.core()?;
+        self.checkpoint_core(&mut core, false)
+    }
+
+    fn checkpoint_core(&self, core: &mut Core, closed: bool) -> Result<(), EngineError> {
+        let last = self.inner.log.last();
+        self.inner.log.wait(last)?;
+        core.checkpoint(last, closed)
+    }
+
+    /// Closes the store: a checkpoint stands for all of the log, so the next open has nothing to do.
+    ///
+    /// # Errors
+    /// If the disk fails; what was acknowledged is in the log all the same.
+    pub fn close(self) -> Result<(), EngineError> {
+        let mut core = self.core()?;
+        self.checkpoint_core(&mut core, true)
+    }
+
+    pub(crate) fn core(&self) -> Result<MutexGuard<'_, Core>, EngineError> {
+        self.inner.core.lock().map_err(|_| EngineError::Poisoned)
+    }
+
+    /// Reads an event by its place and checks it.
+    pub(crate) fn event_at(&self, seq: Seq, place: Place) -> Result<Event, EngineError> {
+        core::read_event(&self.inner.log, &self.inner.key, seq, place)
+    }
+}
