@@ -168,7 +168,7 @@ impl Builder {
         };
         if !read_only {
             engine.put_first_manifest(self.manifest.as_deref(), manifest.as_ref())?;
-            engine.core()?.resume_outbox()?;
+            engine.resume()?;
         }
         Ok((engine, opening))
     }

@@ -5,6 +5,7 @@
 
 mod builder;
 mod core;
+mod observe;
 mod outbox;
 mod replay;
 
@@ -17,7 +18,6 @@ use std::{
 };
 
 pub use builder::{Builder, Opening};
-pub use outbox::{Ask, Outcome, Receipt, Seen, Write};
 
 use self::core::Core;
 use crate::{
