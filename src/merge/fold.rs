@@ -468,7 +468,8 @@ impl<'a> Fold<'a> {
         self.fill_parks(record);
     }
 
-    /// A write is open until an outcome bears its key or stands after it: writes to a record go one after the other.
+    /// A write is open until an outcome bears its key or a receipt stands after it: writes to a record go one after the
+    /// other. A receipt of nothing, and a refusal, say nothing of a later try under the same key.
     fn fill_writes(&self, record: &mut Record) {
         let counted = (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]);
         let (sent, outcomes): (Vec<u32>, Vec<u32>) = counted
@@ -476,8 +477,12 @@ impl<'a> Fold<'a> {
             .partition(|at| self.event(*at).header.kind == Kind::Sent);
         let closes = |outcome: u32, sent: u32| {
             let (by, of) = (self.event(outcome), self.event(sent));
-            let after = self.compare_places(sent, outcome).is_lt() && by.header.kind == Kind::Receipt;
-            by.header.origin.side == of.header.origin.side && (after || write_key(by) == write_key(of))
+            let is_receipt = by.header.kind == Kind::Receipt;
+            let after = is_receipt && self.compare_places(sent, outcome).is_lt();
+            let took = is_receipt && !by.header.fields.is_empty();
+            let same = write_key(by) == write_key(of);
+            let so_far = took || self.time[outcome as usize] >= self.time[sent as usize];
+            by.header.origin.side == of.header.origin.side && (after || same && so_far)
         };
         let is_open = |sent: &u32| !outcomes.iter().any(|outcome| closes(*outcome, *sent));
         let mut open: Vec<u32> = sent.into_iter().filter(is_open).collect();

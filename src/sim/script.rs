@@ -228,6 +228,14 @@ impl Script {
         true
     }
 
+    /// Users correct what was mistyped, however soon it is.
+    pub fn finish(&mut self, world: &mut World) {
+        for (_, record) in std::mem::take(&mut self.wrong) {
+            let number = self.fresh(&record, "phone");
+            self.save(world, 1, &record, &["phone"], |_, _| number.clone());
+        }
+    }
+
     /// One user does one thing.
     pub fn act(&mut self, world: &mut World) {
         let now = world.clock.now();
