@@ -7,11 +7,17 @@
 //! `recover` what a crash leaves, `read` the ways to an entry, and `verify` checks everything.
 
 mod append;
+#[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod damage_tests;
 pub mod disk;
 mod read;
 mod recover;
 mod segment;
 mod segments;
+#[cfg(test)]
+pub(crate) mod test_disk;
 mod verify;
 mod walk;
 

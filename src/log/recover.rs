@@ -9,8 +9,8 @@
 //!   the page cache holds what the disk does not. So it is written anew, into a new segment, and the old copy is cut off after that.
 //!   If a crash comes between, the new segment's header says where the old one ends.
 //! - It need not be if a mark of a clean close or a torn tail follows it (then it was durable before those were
-//!   written), if a checkpoint names a sequence in it, or if it is the first of its segment (which gets its name
-//!   only when durable).
+//!   written), or if a checkpoint names a sequence in it. A frame written anew gets the mark at once, since its segment is
+//!   named only when durable; so opening often does not make many segments.
 
 use std::{io, ops::RangeInclusive, path::Path, sync::Arc};
 
@@ -18,7 +18,7 @@ use super::{
     Log, LogError, Options, TENANT_NAME_BYTES_MAX,
     append::Tip,
     disk::{Disk, DiskFile, DiskLock, LockError},
-    segment::{self, FORMAT, HASH_BYTES, HEADER_BYTES_MAX, Head, Header, HeaderFault, Tenant},
+    segment::{self, Body, FORMAT, HASH_BYTES, HEADER_BYTES_MAX, Head, Header, HeaderFault, Tenant},
     segments::{FrameIndex, Segment, Segments},
     verify::{Fault, FaultKind},
     walk::{Depth, Span, Step, Walker},
@@ -380,12 +380,10 @@ impl Survey {
             tracing::warn!(after = after.0, bytes = torn_bytes, "a torn tail was cut off the log");
             recovery.torn = Some(Torn { after, bytes: torn_bytes });
         }
-        if !self.tail.marked {
-            // The last segment may have been named by a process that did not live to make the name durable.
-            segments.disk.sync_dir(&segments.dir).map_err(io_error("sync", &segments.dir))?;
-            if self.tail.torn_bytes == 0 {
-                self.write_anew(segments, checkpointed, recovery)?;
-            }
+        // The last segment may have been named by a process that did not live to make the name durable.
+        segments.disk.sync_dir(&segments.dir).map_err(io_error("sync", &segments.dir))?;
+        if !self.tail.marked && self.tail.torn_bytes == 0 {
+            self.write_anew(segments, checkpointed, recovery)?;
         }
         Ok(())
     }
@@ -394,7 +392,7 @@ impl Survey {
     fn write_anew(&mut self, segments: &Segments, checkpointed: Seq, recovery: &mut Recovery) -> Result<(), LogError> {
         let old = self.table.last_mut().expect("a log has a segment");
         let (at, head) = match self.tail.last {
-            Some((at, head)) if at > old.span.start && head.first > checkpointed => (at, head),
+            Some((at, head)) if head.first > checkpointed => (at, head),
             _ => return Ok(()),
         };
         let (number, start) = (old.span.number + 1, old.span.start);
@@ -408,16 +406,18 @@ impl Survey {
         let link = segment::link_before(&frame, HASH_BYTES);
         let mut bytes = Header { number, first: head.first, tenant: segments.tenant.clone(), link }.encode();
         bytes.extend_from_slice(&frame[HASH_BYTES..]);
+        let (end, hash) = (bytes.len() as u64, segment::link_before(&bytes, bytes.len()));
+        Body::default().write_frame(&mut bytes, &segments.tenant, head.next(), &hash);
         segments.publish(number, &bytes).map_err(segments.io_error("make", number))?;
         tracing::info!(first = head.first.0, next = head.next().0, "the last frame of the log was written anew");
 
         (old.span.end, old.span.stop) = (at, Some((head.first, link)));
         old.index = None;
         cut(segments, old.span.number, at)?;
-        let stop = self.tail.link.map(|link| (self.tail.next, link));
-        let span = Span { number, first: head.first, link, start, end: bytes.len() as u64, stop };
+        let stop = Some((head.next(), hash));
+        let span = Span { number, first: head.first, link, start, end, stop };
         self.table.push(Segment { span, index: Some(FrameIndex::default()) });
-        self.tail.at = span.end;
+        (self.tail.at, self.tail.marked) = (end, true);
         recovery.rewritten = Some(held(&head));
         Ok(())
     }

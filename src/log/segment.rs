@@ -17,7 +17,7 @@
 //! | at | bytes | a frame: one group commit |
 //! |---|---|---|
 //! | 0 | 4 | b, bytes of the body |
-//! | 4 | 4 | count of entries; 0: the log was closed here, and all before it is durable |
+//! | 4 | 4 | count of entries; 0: a mark that all before it is durable, over which the next frame is written |
 //! | 8 | 8 | sequence of the first entry |
 //! | 16 | 4 | check of the body, values included: tells a torn write |
 //! | 20 | 4 | check of the bytes before: what a damaged frame held is still known |
@@ -512,6 +512,32 @@ mod tests {
         body.push(b"h2", b"");
         let link = body.write_frame(&mut bytes, &tenant(), Seq(1), &header.link);
         Body::default().write_frame(&mut bytes, &tenant(), Seq(3), &link);
-        assert_eq!(to_hex(&bytes), "PIN");
+        let pinned = [
+            // the magic
+            "53594e434c494e45",
+            // format, number, first sequence
+            "01000000010000000100000000000000",
+            // the tenant's key
+            "0707070707070707070707070707070707070707070707070707070707070707",
+            // the tenant's name
+            "0461636d65",
+            // check of the header
+            "364c0aec00c0491081aab6563b4f68e2159548386ccf23cc44ff7daf7fde5715",
+            // what the first frame is chained to
+            "354051cc76c4fe7b2fb833551e6d3fa69fbb933fb40b63236b4273a85186f21d",
+            // a frame: bytes, count, first sequence, checks
+            "1900000002000000010000000000000089399434a74e157a",
+            // an entry
+            "040735f1ea00686561647061796c6f6164",
+            // another, without a payload
+            "02009d2672c26832",
+            // the frame's hash
+            "425d9571ec9bf49fd15a1fffab2eb0418e97db21259a6dac9d7912884e59065e",
+            // the mark of a clean close
+            "000000000000000003000000000000003564ba755b185b70",
+            // its hash
+            "c6440c418119d5d7219923d0dd9fb8c9186ba4b6360c2133e38e963e3e91be33",
+        ];
+        assert_eq!(to_hex(&bytes), pinned.concat());
     }
 }
