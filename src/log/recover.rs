@@ -175,6 +175,11 @@ struct Found {
 }
 
 impl Found {
+    /// The header, if it can be read and the file has the name that it should have.
+    fn trusted(&self) -> Option<&Header> {
+        self.header.as_ref().filter(|header| header.number == self.number)
+    }
+
     fn read(disk: &dyn Disk, dir: &Path, number: u32) -> Result<Found, LogError> {
         let path = dir.join(segment::file_name(number));
         let file = disk.open(&path).map_err(io_error("open", &path))?;
@@ -182,8 +187,7 @@ impl Found {
         let mut header = [0; HEADER_BYTES_MAX];
         let got = file.read_full_at(&mut header, 0).map_err(io_error("read", &path))?;
         match Header::decode(&header[..got]) {
-            // A file under the name of another is as good as none.
-            Ok(header) => Ok(Found { number, bytes, header: Some(header).filter(|header| header.number == number) }),
+            Ok(header) => Ok(Found { number, bytes, header: Some(header) }),
             Err(HeaderFault::Damaged) => Ok(Found { number, bytes, header: None }),
             Err(HeaderFault::Format(found)) => Err(LogError::Format { path, found, supported: FORMAT }),
         }
@@ -240,8 +244,8 @@ impl Survey {
         let (mut due, mut link, mut number) = (Seq(1), segments.tenant.genesis(), 1);
         for (nth, file) in found.iter().enumerate() {
             let follower = found.get(nth + 1).filter(|next| next.number == file.number + 1);
-            let stop = follower.and_then(|next| next.header.as_ref()).map(|header| (header.first, header.link));
-            if let Some(header) = &file.header {
+            let stop = follower.and_then(Found::trusted).map(|header| (header.first, header.link));
+            if let Some(header) = file.trusted() {
                 if file.number != number && header.first > due {
                     survey.fault(file.number, 0, due..=Seq(header.first.0 - 1), FaultKind::Missing);
                 }

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, ErrorKind},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use super::{
@@ -37,7 +37,7 @@ pub(crate) enum Trouble {
 }
 
 #[derive(Clone)]
-pub(crate) struct TestDisk(Arc<Mutex<Inner>>);
+pub(crate) struct TestDisk(Arc<Mutex<Inner>>, Arc<Mutex<()>>);
 
 #[derive(Default)]
 struct Inner {
@@ -134,7 +134,7 @@ impl Inner {
 
 impl TestDisk {
     pub fn new() -> TestDisk {
-        TestDisk(Arc::default())
+        TestDisk(Arc::default(), Arc::default())
     }
 
     pub fn shared(&self) -> Arc<dyn Disk> {
@@ -157,9 +157,15 @@ impl TestDisk {
         inner.trouble.is_some_and(|(at, _)| inner.operations >= at)
     }
 
-    /// Writes, syncs and changes of names so far.
-    pub fn operations(&self) -> u64 {
-        locked(&self.0).operations
+    /// Lets no sync pass until the answer is dropped.
+    pub fn hold_syncs(&self) -> MutexGuard<'_, ()> {
+        locked(&self.1)
+    }
+
+    /// The bytes of all segments.
+    pub fn seg_bytes(&self) -> u64 {
+        let segments = self.names().into_iter().filter(|path| path.extension().is_some_and(|end| end == "seg"));
+        segments.map(|path| self.bytes(&path).len() as u64).sum()
     }
 
     /// Syncs of files so far.
@@ -190,7 +196,7 @@ impl TestDisk {
         });
         let inodes = inodes.collect();
         let after = Inner { inodes, live: names.clone(), durable: names, ..Inner::default() };
-        TestDisk(Arc::new(Mutex::new(after)))
+        TestDisk(Arc::new(Mutex::new(after)), Arc::default())
     }
 
     /// The live bytes of a file.
@@ -308,6 +314,7 @@ impl DiskFile for TestFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        drop(locked(&self.disk.1));
         let mut inner = locked(&self.disk.0);
         inner.syncs += 1;
         let fate = inner.operation(false);
