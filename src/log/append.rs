@@ -21,6 +21,8 @@ use crate::id::{Digest, Place, Seq, TenantKey};
 
 /// A frame that has this many bytes takes no more calls' entries in: who waits for it should not wait too long.
 const SHARED_FRAME_BYTES: usize = 4 << 20;
+/// One body forms, one is written, and a few callers put theirs together.
+const SPARE_BODIES: usize = 4;
 const SEGMENT_BYTES_MAX: u64 = 2 << 30;
 
 /// Where entries went.
@@ -95,6 +97,8 @@ pub(super) struct Pending {
     room: Condvar,
     /// A frame became durable, or none will any more.
     done: Condvar,
+    /// Emptied bodies, whose memory the next ones take.
+    spare: Mutex<Vec<Body>>,
 }
 
 struct State {
@@ -131,6 +135,7 @@ impl Log {
             work: Condvar::new(),
             room: Condvar::new(),
             done: Condvar::new(),
+            spare: Mutex::default(),
         });
         let mut log = Log {
             segment_bytes: segment_bytes.min(SEGMENT_BYTES_MAX),
@@ -189,7 +194,8 @@ impl Log {
         if let Some(seq) = self.damaged {
             return Err(LogError::ReadOnly { seq });
         }
-        let (body, starts) = gather(entries)?;
+        let mut body = self.pending.spare_body();
+        let starts = gather(entries, &mut body)?;
         let mut state = self.pending.lock();
         loop {
             state.refuse_if_failed()?;
@@ -203,12 +209,13 @@ impl Log {
         let places = starts.iter().map(|at| place(forming.segment, forming.at, before + at)).collect();
         let last = Seq(first.0 + u64::from(body.count) - 1);
         if forming.body.count == 0 {
-            forming.body = body;
+            std::mem::swap(&mut forming.body, &mut body);
         } else {
             forming.body.join(&body);
         }
         drop(state);
         self.pending.work.notify_one();
+        self.pending.put_spare(body);
         Ok(Appended { first, last, places })
     }
 
@@ -269,23 +276,23 @@ impl Drop for Log {
     }
 }
 
-fn gather(entries: &[Entry<'_>]) -> Result<(Body, Vec<usize>), LogError> {
-    let mut body = Body::default();
+/// Puts entries into a body, and gives where each starts.
+fn gather(entries: &[Entry<'_>], body: &mut Body) -> Result<Vec<usize>, LogError> {
     let mut starts = Vec::with_capacity(entries.len());
     let bytes: usize = entries.iter().map(|entry| entry.header.len() + entry.payload.len() + 14).sum();
     body.bytes.reserve(bytes.min(APPEND_BYTES_MAX));
-    for Entry { header, payload } in entries {
-        let bytes = header.len().saturating_add(payload.len());
+    for entry in entries {
+        let bytes = entry.header.len().saturating_add(entry.payload.len());
         if bytes > ENTRY_BYTES_MAX {
             return Err(LogError::EntryTooLarge { bytes });
         }
         starts.push(body.bytes.len());
-        body.push(header, payload);
+        body.push(*entry);
         if body.bytes.len() > APPEND_BYTES_MAX {
             return Err(LogError::AppendTooLarge { bytes: body.bytes.len() });
         }
     }
-    Ok((body, starts))
+    Ok(starts)
 }
 
 impl State {
@@ -316,6 +323,20 @@ impl Pending {
         writing.or_else(|| state.forming.place_of(seq))
     }
 
+    fn spare_body(&self) -> Body {
+        locked(&self.spare).pop().unwrap_or_default()
+    }
+
+    /// Keeps the memory of a body, if it is not too much.
+    fn put_spare(&self, mut body: Body) {
+        body.bytes.clear();
+        body.count = 0;
+        let mut spare = locked(&self.spare);
+        if spare.len() < SPARE_BODIES && (1..=SHARED_FRAME_BYTES).contains(&body.bytes.capacity()) {
+            spare.push(body);
+        }
+    }
+
     fn run(&self, mut writer: Writer) {
         while let Some(frame) = self.take() {
             // A disk that panics must not leave anyone waiting.
@@ -334,6 +355,9 @@ impl Pending {
             }
             drop(state);
             self.done.notify_all();
+            if let Some(frame) = Arc::into_inner(frame) {
+                self.put_spare(frame.body);
+            }
         }
         self.room.notify_all();
         if self.lock().failed.is_none() {
@@ -464,7 +488,7 @@ mod tests {
         thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
-                    let last = log.append(&[Entry { header: b"h", payload: b"p" }]).expect("appended").last;
+                    let last = log.append(&[Entry::new(b"h", b"p")]).expect("appended").last;
                     appended.wait();
                     log.wait(last).expect("durable");
                     assert!(log.durable() >= last);
@@ -488,7 +512,7 @@ mod tests {
                 scope.spawn(move || {
                     for nth in 0..50 {
                         let header = format!("{thread} {nth}");
-                        let entries = [Entry { header: header.as_bytes(), payload: &[7; 40] }; 2];
+                        let entries = [Entry::new(header.as_bytes(), &[7; 40]); 2];
                         let appended = log.append(&entries).expect("appended");
                         assert_eq!(appended.last, appended.first.next());
                         for place in &appended.places {
@@ -538,14 +562,14 @@ mod tests {
         let log = create(&disk).expect("created");
         log.wait(append(&log, 1).expect("appended")).expect("durable");
         let payload = vec![1; ENTRY_BYTES_MAX - 1];
-        let large = log.append(&[Entry { header: b"h", payload: &payload }]).expect("appended");
-        let small = log.append(&[Entry { header: b"i", payload: b"" }]).expect("appended");
+        let large = log.append(&[Entry::new(b"h", &payload)]).expect("appended");
+        let small = log.append(&[Entry::new(b"i", b"")]).expect("appended");
         log.wait(small.last).expect("durable");
         assert_eq!((large.places[0].segment(), small.places[0].segment()), (2, 3));
         assert_eq!(log.read(large.places[0]).expect("read").payload, payload);
-        let why = log.append(&[Entry { header: b"hh", payload: &payload }]).expect_err("too large");
+        let why = log.append(&[Entry::new(b"hh", &payload)]).expect_err("too large");
         assert!(matches!(why, LogError::EntryTooLarge { bytes } if bytes == ENTRY_BYTES_MAX + 1));
-        let many = vec![Entry { header: b"h", payload: &payload }; 17];
+        let many = vec![Entry::new(b"h", &payload); 17];
         assert!(matches!(log.append(&many), Err(LogError::AppendTooLarge { .. })));
         assert_eq!(log.last(), small.last, "what is refused leaves nothing");
         log.close().expect("closed");

@@ -32,7 +32,7 @@ pub(super) fn open(disk: &TestDisk, checkpointed: u64) -> Result<(Log, Recovery)
 pub(super) fn append(log: &Log, count: u64) -> Result<Seq, LogError> {
     let first = log.last().0 + 1;
     let contents: Vec<_> = (first..first + count).map(content).collect();
-    let entries: Vec<_> = contents.iter().map(|(header, payload)| Entry { header, payload }).collect();
+    let entries: Vec<_> = contents.iter().map(|(header, payload)| Entry::new(header, payload)).collect();
     let appended = log.append(&entries)?;
     assert_eq!(appended.first, Seq(first));
     for ((header, payload), place) in contents.iter().zip(&appended.places) {
@@ -194,7 +194,7 @@ fn an_error_is_final_for_the_handle() {
         assert!(matches!(log.wait(last), Err(LogError::Failed { .. })), "the {doing} fails");
         disk.heal();
         assert!(matches!(log.wait(last), Err(LogError::Failed { .. })));
-        assert!(matches!(log.append(&[Entry { header: b"h", payload: b"" }]), Err(LogError::Failed { .. })));
+        assert!(matches!(log.append(&[Entry::new(b"h", b"")]), Err(LogError::Failed { .. })));
         log.wait(Seq(2)).expect("what was durable is");
         assert_eq!(log.durable(), Seq(2));
         assert_eq!(entries(&log).len(), 2);

@@ -122,7 +122,7 @@ fn one_flipped_bit_in_a_sealed_segment_is_named_and_nothing_else_is_lost() {
                 }
             }
             if recovery.read_only().is_some() {
-                let refused = log.append(&[Entry { header: b"h", payload: b"" }]);
+                let refused = log.append(&[Entry::new(b"h", b"")]);
                 assert!(matches!(refused, Err(LogError::ReadOnly { .. })));
                 drop(log);
                 assert_eq!(self::files(&disk), files, "a damaged log is left as it is");

@@ -30,7 +30,7 @@ pub use self::{
     segment::FORMAT,
     verify::{Fault, FaultKind, Verified},
 };
-use crate::id::{Place, Seq};
+use crate::id::{EventId, Place, Seq, event_id};
 
 /// The largest entry, header and payload together, in bytes.
 pub const ENTRY_BYTES_MAX: usize = 4 << 20;
@@ -55,10 +55,19 @@ impl Default for Options {
 /// What is appended.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<'a> {
-    /// The bytes that name the event: its `EventId` is their hash.
+    /// The hash of the header: who appends an event has named it already, and hashing is most of the work.
+    pub id: EventId,
+    /// The bytes that name the event.
     pub header: &'a [u8],
     /// The bytes that the header commits to by a hash of its own.
     pub payload: &'a [u8],
+}
+
+impl<'a> Entry<'a> {
+    /// An entry whose id is made here.
+    pub fn new(header: &'a [u8], payload: &'a [u8]) -> Entry<'a> {
+        Entry { id: event_id(header), header, payload }
+    }
 }
 
 /// What went wrong with the log.

@@ -39,7 +39,8 @@
 //!
 //! Frames are hashed with the tenant's key, so a value that looks like a frame is never taken for one.
 
-use crate::id::{Digest, EventId, Hashing, Seq, TenantKey};
+use super::Entry;
+use crate::id::{Digest, Hashing, Seq, TenantKey, event_id};
 
 /// The format that this code reads and writes.
 pub const FORMAT: u32 = 1;
@@ -197,22 +198,19 @@ fn header_check(bytes: &[u8], link: &Digest) -> Digest {
     Hashing::new("syncline log segment 1").update(bytes).update(&link.0).digest()
 }
 
-/// Entries on their way into a frame: their bytes, and what of them the frame's hash covers.
+/// Entries on their way into a frame.
 #[derive(Debug, Default)]
 pub(super) struct Body {
     pub bytes: Vec<u8>,
-    pub chained: Vec<u8>,
     pub count: u32,
 }
 
 impl Body {
-    pub fn push(&mut self, header: &[u8], payload: &[u8]) {
-        let start = self.bytes.len();
+    pub fn push(&mut self, Entry { id, header, payload }: Entry<'_>) {
+        debug_assert_eq!(id, event_id(header), "an entry carries its own id");
         put_varint(&mut self.bytes, header.len());
         put_varint(&mut self.bytes, payload.len());
-        self.chained.extend_from_slice(&self.bytes[start..]);
-        self.chained.extend_from_slice(header);
-        self.bytes.extend_from_slice(&event_id_prefix(header));
+        self.bytes.extend_from_slice(&id.0[..PREFIX_BYTES]);
         self.bytes.extend_from_slice(header);
         self.bytes.extend_from_slice(payload);
         self.count += 1;
@@ -220,7 +218,6 @@ impl Body {
 
     pub fn join(&mut self, other: &Body) {
         self.bytes.extend_from_slice(&other.bytes);
-        self.chained.extend_from_slice(&other.chained);
         self.count += other.count;
     }
 
@@ -228,7 +225,7 @@ impl Body {
     pub fn write_frame(&self, out: &mut Vec<u8>, tenant: &Tenant, first: Seq, link: &Digest) -> Digest {
         let start = out.len();
         let length = u32::try_from(self.bytes.len()).expect("a frame is far smaller than 4 GiB");
-        out.reserve(FRAME_BYTES_MIN + self.bytes.len());
+        out.reserve(FRAME_BYTES_MIN + 2 * self.bytes.len());
         out.extend_from_slice(&length.to_le_bytes());
         out.extend_from_slice(&self.count.to_le_bytes());
         out.extend_from_slice(&first.0.to_le_bytes());
@@ -236,15 +233,26 @@ impl Body {
         let check = tenant.head_check(&out[start..]);
         out.extend_from_slice(&check);
         out.extend_from_slice(&self.bytes);
-        let hash = tenant.frame_hash(link, first, self.count, &self.chained);
+        // What the hash covers is gathered behind the frame for a moment: one long hash is far quicker than many short ones.
+        let end = out.len();
+        chain(&self.bytes, out).expect("entries that were just put together come apart");
+        let hash = tenant.frame_hash(link, first, self.count, &out[end..]);
+        out.truncate(end);
         out.extend_from_slice(&hash.0);
         hash
     }
 }
 
-fn event_id_prefix(header: &[u8]) -> [u8; PREFIX_BYTES] {
-    let EventId(id) = crate::id::event_id(header);
-    [id[0], id[1], id[2], id[3]]
+/// Appends to `chained` what a frame's hash covers of its entries, and counts them; `None` if the bytes make no sense.
+fn chain(body: &[u8], chained: &mut Vec<u8>) -> Option<u32> {
+    let mut count = 0;
+    for entry in Entries::of(body) {
+        let entry = entry?;
+        chained.extend_from_slice(entry.lengths);
+        chained.extend_from_slice(entry.header);
+        count += 1;
+    }
+    Some(count)
 }
 
 /// The first bytes of a frame.
@@ -304,15 +312,9 @@ impl Head {
     pub fn check(&self, tenant: &Tenant, link: &Digest, frame: &[u8]) -> (Soundness, Digest) {
         let (body, hash) = frame[HEAD_BYTES..].split_at(self.body_bytes as usize);
         let mut chained = Vec::with_capacity(body.len());
-        let mut count = 0u32;
-        for entry in Entries::of(body) {
-            let Some(entry) = entry else { break };
-            chained.extend_from_slice(entry.lengths);
-            chained.extend_from_slice(entry.header);
-            count += 1;
-        }
-        let due = tenant.frame_hash(link, self.first, count, &chained);
-        let soundness = match count == self.count && due.0 == hash[..HASH_BYTES] {
+        let count = chain(body, &mut chained);
+        let due = tenant.frame_hash(link, self.first, self.count, &chained);
+        let soundness = match count == Some(self.count) && due.0 == hash[..HASH_BYTES] {
             false => Soundness::Damaged,
             true if tenant.body_check(body) == self.body_check => Soundness::Whole,
             true => Soundness::Headers,
@@ -340,7 +342,7 @@ pub(super) struct RawEntry<'a> {
 impl<'a> RawEntry<'a> {
     /// Whether the header is the one that the prefix was made from.
     pub fn header_matches(&self) -> bool {
-        event_id_prefix(self.header) == self.prefix
+        event_id(self.header).0[..PREFIX_BYTES] == *self.prefix
     }
 
     /// The entry at the start of `bytes`; what follows it does not matter.
@@ -468,7 +470,7 @@ mod tests {
     #[test]
     fn payloads_are_outside_the_hash_and_inside_the_check() {
         let mut body = Body::default();
-        body.push(b"header", b"payload");
+        body.push(Entry::new(b"header", b"payload"));
         let (link, mut frame) = (Digest([1; 32]), Vec::new());
         body.write_frame(&mut frame, &tenant(), Seq(5), &link);
         let head = Head::decode(&frame, &tenant()).expect("a head");
@@ -508,8 +510,8 @@ mod tests {
         let header = Header { number: 1, first: Seq(1), tenant: tenant(), link: tenant().genesis() };
         let mut bytes = header.encode();
         let mut body = Body::default();
-        body.push(b"head", b"payload");
-        body.push(b"h2", b"");
+        body.push(Entry::new(b"head", b"payload"));
+        body.push(Entry::new(b"h2", b""));
         let link = body.write_frame(&mut bytes, &tenant(), Seq(1), &header.link);
         Body::default().write_frame(&mut bytes, &tenant(), Seq(3), &link);
         let pinned = [
