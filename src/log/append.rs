@@ -12,12 +12,13 @@ use std::{
 
 use super::{
     APPEND_BYTES_MAX, ENTRY_BYTES_MAX, Entry, LogError, OwnedEntry,
-    disk::{DiskFile, DiskLock},
-    segment::{Body, FRAME_BYTES_MIN, HEAD_BYTES, Header, RawEntry},
+    disk::DiskLock,
+    entry::{Entries, RawEntry},
+    segment::{Body, FRAME_BYTES_MIN, HEAD_BYTES},
     segments::{Segments, locked},
-    walk::Span,
+    write::{Tip, Writer},
 };
-use crate::id::{Digest, Place, Seq, TenantKey};
+use crate::id::{Place, Seq, TenantKey};
 
 /// A frame that has this many bytes takes no more calls' entries in: who waits for it should not wait too long.
 const SHARED_FRAME_BYTES: usize = 4 << 20;
@@ -48,18 +49,18 @@ pub struct Log {
 
 /// A frame that forms.
 pub(super) struct Frame {
-    segment: u32,
-    at: u64,
-    first: Seq,
-    body: Body,
+    pub segment: u32,
+    pub at: u64,
+    pub first: Seq,
+    pub body: Body,
 }
 
 impl Frame {
-    fn end(&self) -> u64 {
+    pub fn end(&self) -> u64 {
         self.at + (FRAME_BYTES_MIN + self.body.bytes.len()) as u64
     }
 
-    fn next(&self) -> Seq {
+    pub fn next(&self) -> Seq {
         Seq(self.first.0 + u64::from(self.body.count))
     }
 
@@ -78,7 +79,7 @@ impl Frame {
 
     fn place_of(&self, seq: Seq) -> Option<Place> {
         let nth = usize::try_from(seq.0.checked_sub(self.first.0)?).ok()?;
-        let entry = super::segment::Entries::of(&self.body.bytes).nth(nth)??;
+        let entry = Entries::of(&self.body.bytes).nth(nth)??;
         Some(place(self.segment, self.at, entry.at))
     }
 }
@@ -109,16 +110,6 @@ struct State {
     closing: bool,
 }
 
-/// Where a log that was created or recovered goes on.
-pub(super) struct Tip {
-    /// The last segment; its `stop` is what the next frame is chained to.
-    pub span: Span,
-    pub next: Seq,
-    pub link: Digest,
-    /// The file ends with the mark of a clean close, over which the next frame is written.
-    pub marked: bool,
-}
-
 impl Log {
     pub(super) fn start(
         segments: Arc<Segments>,
@@ -147,9 +138,7 @@ impl Log {
         };
         if damaged.is_none() {
             let file = log.segments.file(tip.span.number)?;
-            let Tip { span, next, link, marked } = tip;
-            let segments = Arc::clone(&log.segments);
-            let writer = Writer { segments, file, span, next, link, marked, out: Vec::new() };
+            let writer = Writer::new(Arc::clone(&log.segments), file, tip);
             let pending = Arc::clone(&log.pending);
             let spawned = thread::Builder::new().name("syncline-log".into()).spawn(move || pending.run(writer));
             log.writer = Some(spawned.map_err(log.segments.io_error("start the writer of", log.segments_last()))?);
@@ -389,217 +378,6 @@ impl Pending {
                 return None;
             }
             state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-}
-
-/// What the writing thread holds.
-struct Writer {
-    segments: Arc<Segments>,
-    file: Arc<dyn DiskFile>,
-    span: Span,
-    next: Seq,
-    link: Digest,
-    marked: bool,
-    out: Vec<u8>,
-}
-
-impl Writer {
-    /// Makes a frame durable.
-    fn write(&mut self, frame: &Frame) -> io::Result<()> {
-        self.out.clear();
-        if frame.segment != self.span.number {
-            return self.roll(frame);
-        }
-        let link = frame.body.write_frame(&mut self.out, &self.segments.tenant, frame.first, &self.link);
-        self.file.write_at(&self.out, frame.at)?;
-        self.file.sync()?;
-        self.marked = false;
-        (self.next, self.link) = (frame.next(), link);
-        self.span.end = frame.end();
-        self.segments.grew(frame.at, frame.first, frame.end(), (frame.next(), link));
-        self.shrink();
-        Ok(())
-    }
-
-    /// Begins the next segment with this frame: both are durable before the segment has its name.
-    fn roll(&mut self, frame: &Frame) -> io::Result<()> {
-        if self.marked {
-            self.file.set_len(self.span.end)?;
-            self.marked = false;
-        }
-        let tenant = &self.segments.tenant;
-        let header = Header { number: frame.segment, first: frame.first, tenant: tenant.clone(), link: self.link };
-        self.out.extend_from_slice(&header.encode());
-        let link = frame.body.write_frame(&mut self.out, tenant, frame.first, &self.link);
-        let file = self.segments.publish(frame.segment, &self.out)?;
-        self.span = Span {
-            number: frame.segment,
-            first: frame.first,
-            link: self.link,
-            start: tenant.header_bytes(),
-            end: frame.end(),
-            stop: Some((frame.next(), link)),
-        };
-        (self.next, self.link) = (frame.next(), link);
-        self.file = Arc::clone(&file);
-        self.segments.opened(self.span, file);
-        self.shrink();
-        Ok(())
-    }
-
-    /// One huge frame should not hold its memory for good.
-    fn shrink(&mut self) {
-        self.out.clear();
-        self.out.shrink_to(SHARED_FRAME_BYTES);
-    }
-
-    /// Leaves the mark of a clean close: a frame without entries, which says that all before it is durable.
-    ///
-    /// It needs no sync. If it is lost, the log opens as after a crash.
-    fn mark(&mut self) -> io::Result<()> {
-        if self.marked {
-            return Ok(());
-        }
-        self.out.clear();
-        Body::default().write_frame(&mut self.out, &self.segments.tenant, self.next, &self.link);
-        self.file.write_at(&self.out, self.span.end)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::log::{
-        Options,
-        crash_tests::{append, check, create, dir, open},
-        segment::file_name,
-        test_disk::TestDisk,
-    };
-
-    #[test]
-    fn one_sync_serves_all_who_wait() {
-        let disk = TestDisk::new();
-        let log = Log::create(disk.shared(), dir(), &TenantKey([7; 32]), "acme", Options::default()).expect("created");
-        let before = disk.syncs();
-        // The disk stands still while all of them append, so at most the first frame leaves before the others form one.
-        let held = disk.hold_syncs();
-        let appended = std::sync::Barrier::new(9);
-        thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| {
-                    let last = log.append(&[Entry::new(b"h", b"p")]).expect("appended").last;
-                    appended.wait();
-                    log.wait(last).expect("durable");
-                    assert!(log.durable() >= last);
-                });
-            }
-            appended.wait();
-            assert_eq!((log.durable(), log.last()), (Seq(0), Seq(8)), "nobody is answered before the sync");
-            drop(held);
-        });
-        assert_eq!(log.durable(), Seq(8));
-        assert!(disk.syncs() - before <= 2, "{} syncs for 8 appends", disk.syncs() - before);
-    }
-
-    #[test]
-    fn threads_that_append_together_get_their_own_entries_back() {
-        let disk = TestDisk::new();
-        let log = create(&disk).expect("created");
-        thread::scope(|scope| {
-            for thread in 0..8 {
-                let log = &log;
-                scope.spawn(move || {
-                    for nth in 0..50 {
-                        let header = format!("{thread} {nth}");
-                        let entries = [Entry::new(header.as_bytes(), &[7; 40]); 2];
-                        let appended = log.append(&entries).expect("appended");
-                        assert_eq!(appended.last, appended.first.next());
-                        for place in &appended.places {
-                            assert_eq!(log.read(*place).expect("read").header, header.as_bytes());
-                        }
-                        log.wait(appended.last).expect("durable");
-                        for place in &appended.places {
-                            assert_eq!(log.read(*place).expect("read").header, header.as_bytes());
-                        }
-                        assert_eq!(log.find(appended.first).expect("found"), appended.places[0]);
-                    }
-                });
-            }
-        });
-        assert_eq!(log.scan(Seq(1)).filter_map(Result::ok).count(), 800);
-    }
-
-    #[test]
-    fn segments_roll_and_sealed_ones_never_change() {
-        let disk = TestDisk::new();
-        let log = create(&disk).expect("created");
-        let mut sealed: Vec<Vec<u8>> = Vec::new();
-        for _ in 0..40 {
-            log.wait(append(&log, 3).expect("appended")).expect("durable");
-            let names = disk.names().into_iter().filter(|path| path.extension().is_some_and(|end| end == "seg"));
-            let segments: Vec<Vec<u8>> = names.map(|path| disk.bytes(&path)).collect();
-            assert_eq!(segments[..sealed.len()], sealed);
-            sealed = segments[..segments.len() - 1].to_vec();
-        }
-        assert!(sealed.len() > 10);
-        assert!(sealed.iter().all(|bytes| bytes.len() <= 1500), "no segment is larger than it should be");
-        assert_eq!(log.bytes(), disk.seg_bytes(), "all bytes are counted");
-        check(&log);
-        log.close().expect("closed");
-        let (log, recovery) = open(&disk, 0).expect("opened");
-        assert_eq!(recovery, Default::default());
-        assert_eq!(check(&log), 120);
-        assert!(log.scan(Seq(77)).map(|stored| stored.expect("sound").seq.0).eq(77..=120));
-        assert!(log.scan(Seq(121)).next().is_none());
-        assert!(matches!(log.find(Seq(121)), Err(LogError::NoSeq { .. })));
-        assert!(matches!(log.find(Seq(0)), Err(LogError::NoSeq { .. })));
-    }
-
-    #[test]
-    fn an_append_larger_than_a_segment_gets_one_of_its_own() {
-        let disk = TestDisk::new();
-        let log = create(&disk).expect("created");
-        log.wait(append(&log, 1).expect("appended")).expect("durable");
-        let payload = vec![1; ENTRY_BYTES_MAX - 1];
-        let large = log.append(&[Entry::new(b"h", &payload)]).expect("appended");
-        let small = log.append(&[Entry::new(b"i", b"")]).expect("appended");
-        log.wait(small.last).expect("durable");
-        assert_eq!((large.places[0].segment(), small.places[0].segment()), (2, 3));
-        assert_eq!(log.read(large.places[0]).expect("read").payload, payload);
-        let why = log.append(&[Entry::new(b"hh", &payload)]).expect_err("too large");
-        assert!(matches!(why, LogError::EntryTooLarge { bytes } if bytes == ENTRY_BYTES_MAX + 1));
-        let many = vec![Entry::new(b"h", &payload); 17];
-        assert!(matches!(log.append(&many), Err(LogError::AppendTooLarge { .. })));
-        assert_eq!(log.last(), small.last, "what is refused leaves nothing");
-        log.close().expect("closed");
-        let (log, _) = open(&disk, 0).expect("opened");
-        assert_eq!(log.read(large.places[0]).expect("read").payload, payload);
-    }
-
-    #[test]
-    fn nothing_to_append_is_no_entry() {
-        let disk = TestDisk::new();
-        let log = create(&disk).expect("created");
-        let appended = log.append(&[]).expect("appended");
-        assert_eq!((appended.first, appended.last, appended.places.len()), (Seq(1), Seq(0), 0));
-        log.wait(appended.last).expect("nothing to wait for");
-        assert!(matches!(log.wait(Seq(1)), Err(LogError::NoSeq { .. })));
-    }
-
-    #[test]
-    fn opening_and_closing_leaves_no_trace() {
-        let disk = TestDisk::new();
-        let log = create(&disk).expect("created");
-        append(&log, 3).expect("appended");
-        log.close().expect("closed, and what was waiting is written");
-        let bytes = disk.bytes(&dir().join(file_name(1)));
-        for _ in 0..3 {
-            let (log, _) = open(&disk, 0).expect("opened");
-            assert_eq!(log.durable(), Seq(3));
-            assert_eq!(log.tenant(), ("acme", &TenantKey([7; 32])));
-            log.close().expect("closed");
-            assert_eq!(disk.bytes(&dir().join(file_name(1))), bytes);
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Damage: it is told from what a crash leaves, it is named, and it never reads as if it were sound.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, ops::RangeInclusive, path::PathBuf};
 
 use super::{
-    Entry, FaultKind, Log, LogError, Options,
+    Entry, FaultKind, Log, LogError, Options, Recovery,
     crash_tests::{SMALL, append, check, content, create, dir, open},
     segment::{self, FRAME_BYTES_MIN},
     test_disk::{Cut, TestDisk},
+    walk::{Depth, Step, Walker},
 };
 use crate::id::{Place, Seq, TenantKey};
 
@@ -75,13 +76,13 @@ fn sound(header: &[u8], payload: &[u8]) -> bool {
 }
 
 /// Which entries lie in each frame of a file, by the frame's first byte.
-fn frames_of(log: &Log, number: u32) -> Vec<(u64, std::ops::RangeInclusive<u64>)> {
+fn frames_of(log: &Log, number: u32) -> Vec<(u64, RangeInclusive<u64>)> {
     let span = log.segments.span(number).expect("a segment");
     let file = log.segments.file(number).expect("a file");
     let tenant = log.segments.tenant.clone();
-    let mut walker = super::walk::Walker::new(tenant, file, &span, super::walk::Depth::Whole);
+    let mut walker = Walker::new(tenant, file, &span, Depth::Whole);
     let mut frames = Vec::new();
-    while let super::walk::Step::Frame { at, head, .. } = walker.step().expect("a step") {
+    while let Step::Frame { at, head, .. } = walker.step().expect("a step") {
         frames.push((at, head.first.0..=head.next().0 - 1));
     }
     frames
@@ -168,7 +169,7 @@ fn one_segment() -> (Vec<u8>, usize, u64) {
     (disk.after(Cut::Lost).bytes(&path(1)), start, 3)
 }
 
-fn opened(bytes: Vec<u8>, checkpointed: u64) -> (Log, super::Recovery) {
+fn opened(bytes: Vec<u8>, checkpointed: u64) -> (Log, Recovery) {
     open(&disk_with(&Files::from([(path(1), bytes)])), checkpointed).expect("opened")
 }
 
@@ -358,6 +359,24 @@ fn places_that_are_none_read_as_none_or_as_sound_entries() {
                 Err(LogError::NoEntry { .. }) => assert!(!places.contains(&place)),
                 Err(why) => panic!("{why}"),
             }
+        }
+    }
+}
+
+#[test]
+fn a_sealed_segment_cut_anywhere_is_damage_and_the_rest_still_reads() {
+    let (files, entries) = some_log();
+    let (whole, _) = open(&disk_with(&files), 0).expect("opened");
+    let frames = frames_of(&whole, 2);
+    for length in 0..files[&path(2)].len() {
+        let mut files = files.clone();
+        files.get_mut(&path(2)).expect("a segment").truncate(length);
+        for checkpointed in [0, entries] {
+            let (log, recovery) = open(&disk_with(&files), checkpointed).expect("opened");
+            assert!(recovery.read_only().is_some(), "cut at {length}");
+            let ends = frames.iter().skip(1).map(|(at, _)| *at as usize).chain([files[&path(2)].len() + 1]);
+            let lost = frames.iter().zip(ends).filter(|(_, end)| *end > length).flat_map(|((_, seqs), _)| seqs.clone());
+            assert_eq!(unread(&log, entries), lost.collect::<Vec<_>>(), "cut at {length}");
         }
     }
 }

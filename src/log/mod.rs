@@ -3,15 +3,18 @@
 //! It knows nothing of what events mean: an entry is a header and a payload. What has been waited for is on
 //! disk; what a call appends is in the log whole or not at all; what is damaged is named, never guessed.
 //!
-//! `segment` knows the bytes, `walk` the frames of one segment, `segments` the files, `append` the group commit,
+//! `segment` and `entry` know the bytes, `walk` the frames of one segment, `segments` the files, `append` and `write` the group commit,
 //! `recover` what a crash leaves, `read` the ways to an entry, and `verify` checks everything.
 
 mod append;
+#[cfg(test)]
+mod append_tests;
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
 mod damage_tests;
 pub mod disk;
+mod entry;
 mod read;
 mod recover;
 mod segment;
@@ -20,6 +23,7 @@ mod segments;
 pub(crate) mod test_disk;
 mod verify;
 mod walk;
+mod write;
 
 use std::{io, ops::RangeInclusive, path::PathBuf, sync::Arc};
 

@@ -16,12 +16,12 @@ use std::{io, ops::RangeInclusive, path::Path, sync::Arc};
 
 use super::{
     Log, LogError, Options, TENANT_NAME_BYTES_MAX,
-    append::Tip,
     disk::{Disk, DiskFile, DiskLock, LockError},
     segment::{self, Body, FORMAT, HASH_BYTES, HEADER_BYTES_MAX, Head, Header, HeaderFault, Tenant},
     segments::{FrameIndex, Segment, Segments},
     verify::{Fault, FaultKind},
     walk::{Depth, Span, Step, Walker},
+    write::Tip,
 };
 use crate::id::{Digest, Seq, TenantKey};
 

@@ -1,6 +1,6 @@
-//! The bytes of a segment: its header, its frames, and the entries in them.
+//! The bytes of a segment: its header and its frames.
 //!
-//! All integers are little-endian; `varint` is LEB128. A segment's file is named after its number.
+//! All integers are little-endian. A segment's file is named after its number.
 //!
 //! | at | bytes | the segment's header |
 //! |---|---|---|
@@ -24,14 +24,6 @@
 //! | 24 | b | the entries |
 //! | 24 + b | 32 | hash of the frame |
 //!
-//! | bytes | an entry |
-//! |---|---|
-//! | 1 to 4 | varint: h, bytes of the header |
-//! | 1 to 4 | varint: p, bytes of the payload |
-//! | 4 | the first bytes of its `EventId` |
-//! | h | the header |
-//! | p | the payload |
-//!
 //! The hash of a frame covers the hash before it, first sequence, count, and each entry's lengths
 //! and header, but no payload: payloads are checked against the hash that their header carries, and the chain
 //! still verifies when one of them has been erased. The hash before a frame is always the 32 bytes in front of it,
@@ -39,7 +31,10 @@
 //!
 //! Frames are hashed with the tenant's key, so a value that looks like a frame is never taken for one.
 
-use super::Entry;
+use super::{
+    Entry,
+    entry::{self, ENTRY_BYTES_MIN, Entries},
+};
 use crate::id::{Digest, Hashing, Seq, TenantKey, event_id};
 
 /// The format that this code reads and writes.
@@ -48,11 +43,8 @@ pub(super) const HASH_BYTES: usize = 32;
 pub(super) const HEAD_BYTES: usize = 24;
 /// What a frame takes beside its entries; also the size of the frame that marks a clean close.
 pub(super) const FRAME_BYTES_MIN: usize = HEAD_BYTES + HASH_BYTES;
-/// Two lengths and the prefix of an id.
-pub(super) const ENTRY_BYTES_MIN: usize = 6;
 pub(super) const HEADER_BYTES_MAX: usize = 57 + 255 + 2 * HASH_BYTES;
 const MAGIC: &[u8; 8] = b"SYNCLINE";
-const PREFIX_BYTES: usize = 4;
 
 /// Whose log it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -208,11 +200,7 @@ pub(super) struct Body {
 impl Body {
     pub fn push(&mut self, Entry { id, header, payload }: Entry<'_>) {
         debug_assert_eq!(id, event_id(header), "an entry carries its own id");
-        put_varint(&mut self.bytes, header.len());
-        put_varint(&mut self.bytes, payload.len());
-        self.bytes.extend_from_slice(&id.0[..PREFIX_BYTES]);
-        self.bytes.extend_from_slice(header);
-        self.bytes.extend_from_slice(payload);
+        entry::put(&mut self.bytes, &id, header, payload);
         self.count += 1;
     }
 
@@ -327,111 +315,6 @@ fn short_at(bytes: &[u8], at: usize) -> [u8; 4] {
     bytes[at..at + 4].try_into().expect("four bytes")
 }
 
-/// An entry in a frame's body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RawEntry<'a> {
-    /// Where it starts in the body.
-    pub at: usize,
-    /// Both lengths, as stored.
-    pub lengths: &'a [u8],
-    pub prefix: &'a [u8],
-    pub header: &'a [u8],
-    pub payload: &'a [u8],
-}
-
-impl<'a> RawEntry<'a> {
-    /// Whether the header is the one that the prefix was made from.
-    pub fn header_matches(&self) -> bool {
-        event_id(self.header).0[..PREFIX_BYTES] == *self.prefix
-    }
-
-    /// The entry at the start of `bytes`; what follows it does not matter.
-    pub fn first_of(bytes: &'a [u8]) -> Option<RawEntry<'a>> {
-        let extent = Extent::of(bytes)?;
-        (extent.bytes() <= bytes.len()).then(|| {
-            let (lengths, rest) = bytes.split_at(extent.lengths);
-            let (prefix, rest) = rest.split_at(PREFIX_BYTES);
-            let (header, rest) = rest.split_at(extent.header);
-            RawEntry { at: 0, lengths, prefix, header, payload: &rest[..extent.payload] }
-        })
-    }
-
-    fn bytes(&self) -> usize {
-        self.lengths.len() + self.prefix.len() + self.header.len() + self.payload.len()
-    }
-}
-
-/// How far an entry reaches.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Extent {
-    lengths: usize,
-    header: usize,
-    payload: usize,
-}
-
-impl Extent {
-    /// Reads the lengths at the start of `bytes`.
-    pub fn of(bytes: &[u8]) -> Option<Extent> {
-        let (header, first) = varint(bytes)?;
-        let (payload, second) = varint(&bytes[first..])?;
-        Some(Extent { lengths: first + second, header, payload })
-    }
-
-    /// The whole entry's bytes.
-    pub fn bytes(&self) -> usize {
-        self.lengths + PREFIX_BYTES + self.header + self.payload
-    }
-}
-
-/// The entries of a body, in order; `None` once, and then no more, where the bytes make no sense.
-pub(super) struct Entries<'a> {
-    body: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Entries<'a> {
-    pub fn of(body: &'a [u8]) -> Entries<'a> {
-        Entries { body, at: 0 }
-    }
-}
-
-impl<'a> Iterator for Entries<'a> {
-    type Item = Option<RawEntry<'a>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.at == self.body.len() {
-            return None;
-        }
-        let Some(mut entry) = RawEntry::first_of(&self.body[self.at..]) else {
-            self.at = self.body.len();
-            return Some(None);
-        };
-        entry.at = self.at;
-        self.at += entry.bytes();
-        Some(Some(entry))
-    }
-}
-
-fn put_varint(bytes: &mut Vec<u8>, mut value: usize) {
-    while value >= 0x80 {
-        bytes.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
-}
-
-/// The number and how many bytes it takes; four of them reach past any length that the log accepts.
-fn varint(bytes: &[u8]) -> Option<(usize, usize)> {
-    let mut value = 0;
-    for (at, byte) in bytes.iter().take(4).enumerate() {
-        value |= usize::from(byte & 0x7f) << (7 * at);
-        if byte & 0x80 == 0 {
-            return Some((value, at + 1));
-        }
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -487,17 +370,6 @@ mod tests {
         assert_eq!(head.check(&tenant(), &Digest([2; 32]), &frame).0, Soundness::Damaged, "another chain");
         let other = Tenant { name: "acme".into(), key: TenantKey([8; 32]) };
         assert_eq!(Head::decode(&frame, &other), None, "another tenant's");
-    }
-
-    #[test]
-    fn lengths_go_both_ways() {
-        for value in [0, 1, 127, 128, 16_383, 16_384, 4 << 20] {
-            let mut bytes = Vec::new();
-            put_varint(&mut bytes, value);
-            assert_eq!(varint(&bytes), Some((value, bytes.len())));
-            assert_eq!(varint(&bytes[..bytes.len() - 1]), None);
-        }
-        assert_eq!(varint(&[0xff; 9]), None);
     }
 
     #[test]

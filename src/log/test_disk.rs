@@ -34,6 +34,8 @@ pub(crate) enum Trouble {
     Once(ErrorKind),
     /// From there on there is no space, until [`TestDisk::heal`].
     Full,
+    /// The disk panics.
+    Panic,
 }
 
 #[derive(Clone)]
@@ -49,6 +51,8 @@ struct Inner {
     operations: u64,
     syncs: u64,
     trouble: Option<(u64, Trouble)>,
+    reads: u64,
+    bad_read: Option<u64>,
 }
 
 #[derive(Default, Clone)]
@@ -123,6 +127,7 @@ impl Inner {
             Some((at, Trouble::Crash)) if self.operations >= at => Err(io::Error::other("the power is out")),
             Some((at, Trouble::Once(kind))) if self.operations == at => Err(kind.into()),
             Some((at, Trouble::Full)) if self.operations >= at && allocates => Err(ErrorKind::StorageFull.into()),
+            Some((at, Trouble::Panic)) if self.operations >= at => panic!("a planned panic"),
             _ => Ok(()),
         }
     }
@@ -145,6 +150,12 @@ impl TestDisk {
     pub fn plan(&self, nth: u64, trouble: Trouble) {
         let mut inner = locked(&self.0);
         inner.trouble = Some((inner.operations + nth, trouble));
+    }
+
+    /// Lets the read with this number fail, counted from now on, from 1.
+    pub fn plan_bad_read(&self, nth: u64) {
+        let mut inner = locked(&self.0);
+        inner.bad_read = Some(inner.reads + nth);
     }
 
     pub fn heal(&self) {
@@ -291,7 +302,11 @@ struct TestFile {
 
 impl DiskFile for TestFile {
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
-        let inner = locked(&self.disk.0);
+        let mut inner = locked(&self.disk.0);
+        inner.reads += 1;
+        if inner.bad_read == Some(inner.reads) {
+            return Err(io::Error::other("a planned bad read"));
+        }
         let live = &inner.inodes[self.inode].live;
         let from = live.len().min(offset as usize);
         let to = live.len().min(from + bytes.len());
