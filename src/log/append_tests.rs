@@ -1,10 +1,11 @@
 //! Group commit, and segments that roll.
 
-use std::thread;
+use std::{sync::Arc, thread};
 
 use super::{
     ENTRY_BYTES_MAX, Entry, Log, LogError, Options,
     crash_tests::{append, check, create, dir, open},
+    disk::RealDisk,
     segment::file_name,
     test_disk::{TestDisk, Trouble},
 };
@@ -86,6 +87,8 @@ fn segments_roll_and_sealed_ones_never_change() {
     assert!(log.scan(Seq(77)).map(|stored| stored.expect("sound").seq.0).eq(77..=120));
     assert!(log.scan(Seq(121)).next().is_none());
     assert!(matches!(log.find(Seq(121)), Err(LogError::NoSeq { .. })));
+    log.wait(append(&log, 9).expect("appended")).expect("durable");
+    assert_eq!(log.bytes(), disk.seg_bytes(), "the mark of the clean close went when the next segment began");
     assert!(matches!(log.find(Seq(0)), Err(LogError::NoSeq { .. })));
 }
 
@@ -150,4 +153,28 @@ fn a_disk_that_panics_leaves_nobody_waiting() {
 fn a_log_can_be_shared_by_threads() {
     fn shared<T: Send + Sync>() {}
     shared::<Log>();
+}
+
+#[test]
+fn a_log_lives_on_the_real_disk() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store = dir.path().join("deep/store");
+    let (disk, options) = (Arc::new(RealDisk), Options { segment_bytes: 4096 });
+    let log = Log::create(disk.clone(), &store, &TenantKey([7; 32]), "acme", options).expect("created");
+    let header = [7; 1000];
+    for _ in 0..10 {
+        let last = log.append(&[Entry::new(&header, b"payload"); 2]).expect("appended").last;
+        log.wait(last).expect("durable");
+    }
+    let why = Log::open(disk.clone(), &store, options, Seq(0)).map(drop).expect_err("it is open");
+    assert_eq!(why.to_string(), format!("the store is in use by process {}", std::process::id()));
+    log.close().expect("closed");
+    let (log, recovery) = Log::open(disk, &store, options, Seq(0)).expect("opened");
+    assert_eq!(recovery, Default::default());
+    assert_eq!(
+        log.scan(Seq(1)).map(|stored| stored.expect("sound")).filter(|stored| stored.header == header).count(),
+        20
+    );
+    let verified = log.verify(&|_, payload| payload == b"payload", &mut |_| {}).expect("verified");
+    assert_eq!((verified.events, verified.bytes, verified.faults.len()), (20, log.bytes(), 0));
 }

@@ -4,6 +4,7 @@ use std::{io::ErrorKind, path::Path};
 
 use super::{
     Entry, Log, LogError, Options, Recovery, Stored,
+    segment::FRAME_BYTES_MIN,
     test_disk::{Cut, TestDisk, Trouble},
 };
 use crate::id::{Seq, TenantKey};
@@ -106,6 +107,7 @@ fn survives(disk: &TestDisk, mut told: Told, what: &str) {
     let (log, recovery) = open(disk, 0).expect("the log opens");
     assert_eq!((recovery.faults, recovery.torn, recovery.rewritten), (vec![], None, None), "{what}");
     assert!(check(&log) >= told.durable, "{what}");
+    assert_eq!(disk.seg_bytes(), log.bytes() + FRAME_BYTES_MIN as u64, "nothing is left but the mark, {what}");
 }
 
 #[test]

@@ -219,6 +219,8 @@ fn a_torn_frame_that_a_checkpoint_names_is_damage() {
     {
         let (log, recovery) = opened(torn.clone(), checkpointed);
         assert_eq!(recovery.read_only(), read_only, "a checkpoint at {checkpointed}");
+        let kinds: Vec<_> = recovery.faults.iter().map(|fault| fault.kind).collect();
+        assert_eq!(kinds, if read_only.is_some() { vec![FaultKind::Frame] } else { vec![] });
         assert_eq!(log.durable(), Seq(before));
     }
 }
