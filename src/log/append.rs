@@ -381,3 +381,30 @@ impl Pending {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::{crash_tests::create, test_disk::TestDisk};
+
+    #[test]
+    fn a_frame_takes_no_more_than_its_segment_has_room_for() {
+        let log = create(&TestDisk::new()).expect("created");
+        let start = log.segments.tenant.header_bytes();
+        let body = |bytes: u64| Body { bytes: vec![0; bytes as usize], count: 1 };
+        let room = log.segment_bytes - start - FRAME_BYTES_MIN as u64;
+        let frame = |at, bytes| Frame { segment: 1, at, first: Seq(1), body: body(bytes) };
+
+        assert!(log.make_room(&mut frame(start, room - 100), &body(100)));
+        assert!(!log.make_room(&mut frame(start, room - 100), &body(101)), "it has to wait for the next frame");
+
+        let empty = |at| Frame { body: Body::default(), ..frame(at, 0) };
+        for (at, bytes, segment) in
+            [(start, room, 1), (start, room + 1, 1), (start + 10, room - 10, 1), (start + 10, room - 9, 2)]
+        {
+            let mut forming = empty(at);
+            assert!(log.make_room(&mut forming, &body(bytes)));
+            assert_eq!((forming.segment, forming.at), (segment, if segment == 1 { at } else { start }));
+        }
+    }
+}

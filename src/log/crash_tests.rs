@@ -1,10 +1,13 @@
 //! What survives: power cuts, failing syncs and a full disk, at every operation of a scripted life.
 
-use std::{io::ErrorKind, path::Path};
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 use super::{
     Entry, Log, LogError, Options, Recovery, Stored,
-    segment::FRAME_BYTES_MIN,
+    segment::{FORMING, FRAME_BYTES_MIN},
     test_disk::{Cut, TestDisk, Trouble},
 };
 use crate::id::{Seq, TenantKey};
@@ -108,6 +111,8 @@ fn survives(disk: &TestDisk, mut told: Told, what: &str) {
     assert_eq!((recovery.faults, recovery.torn, recovery.rewritten), (vec![], None, None), "{what}");
     assert!(check(&log) >= told.durable, "{what}");
     assert_eq!(disk.seg_bytes(), log.bytes() + FRAME_BYTES_MIN as u64, "nothing is left but the mark, {what}");
+    let forming = |path: &PathBuf| path.extension().is_some_and(|extension| extension == FORMING);
+    assert!(!disk.names().iter().any(forming), "{what}");
 }
 
 #[test]
