@@ -305,7 +305,9 @@ impl Shown {
                 self.show(value, false, time);
                 return true;
             }
-            _ if !header.author.is_another() && ((shows_it && self.by_us) || awaited) => self.show(value, true, time),
+            _ if !header.author.is_another() && awaited => self.show(value, true, time),
+            // The echo of an older write; a newer one may still be on its way, and its echo is to come.
+            _ if !header.author.is_another() && shows_it && self.by_us => self.at = time,
             _ => {
                 let tied = self.by_us && self.at == time && !shows_it;
                 self.show(value, false, time);
