@@ -7,7 +7,7 @@ use syncline::{
 };
 
 use crate::{
-    engine::folded,
+    merged::{advanced, folded, logged},
     reference::{Plain, fold},
     telling::{Named, Telling, rules, rules_with, shuffled, side},
 };
@@ -27,6 +27,8 @@ fn told(telling: &Telling, book: &Rulebook) -> Plain {
         let events = shuffled(&events, seed);
         assert_eq!(fold(&events, book), plain);
         assert_eq!(folded(&events, book), plain);
+        let heard = logged(&events);
+        assert_eq!(advanced(&heard, book, 0).0, advanced(&heard, book, heard.len()).0);
     }
     plain
 }
@@ -369,4 +371,49 @@ fn existence_comes_back_by_a_restore_and_not_by_an_edit_that_knew_of_the_delete(
     };
     assert_eq!(story(Kind::Restore, &[(EXISTENCE, "true")]), "alive");
     assert_eq!(story(Kind::Edit, &[("phone", "1")]), "deleted");
+}
+
+#[test]
+fn existence_ends_where_a_read_back_finds_nothing() {
+    // The short way took the read-back for any word and left the record alive.
+    let mut telling = Telling::default();
+    telling.edit("crm", 100, &[("phone", "1")]);
+    telling.say(Kind::Observe, Origin::side(side("crm")), 200, Author::default(), &[(EXISTENCE, "false")]);
+    assert_eq!(told(&telling, &rules(&[])).existence, "deleted");
+}
+
+#[test]
+fn order_free_a_receipt_may_be_heard_before_the_word_it_carries() {
+    // Another node wrote to the CRM; its receipt came over before the portal's edit did. The short way had
+    // forgotten by then that the CRM knew the edit, and held the CRM's next one to be concurrent.
+    let mut telling = Telling::default();
+    telling.ours(Kind::Receipt, "crm", 150, &[("phone", "1", &[1])]);
+    telling.edit("portal", 100, &[("phone", "1")]);
+    telling.edit("crm", 200, &[("phone", "2")]);
+    let events = telling.events();
+    let heard = logged(&events);
+    let record = advanced(&heard, &crm_decides(), 0).0;
+    assert_eq!(record, advanced(&heard, &crm_decides(), heard.len()).0);
+    assert_eq!(verdict(&told(&telling, &crm_decides()), "phone"), "2 of 2 by only");
+}
+
+#[test]
+fn echo_is_known_from_a_side_that_has_lost_its_connector() {
+    let mut telling = Telling::default();
+    let first = telling.edit("portal", 100, &[("phone", "1")]);
+    telling.ours(Kind::Sent, "erp", 150, &[("phone", "1", &[first])]);
+    telling.edit("erp", 200, &[("phone", "1")]);
+    let plain = told(&telling, &crm_decides());
+    assert_eq!(verdict(&plain, "phone"), "1 of 1 by only");
+    assert!(!plain.shadows.contains_key("erp"));
+}
+
+#[test]
+fn side_order_a_statement_is_no_older_than_a_link_that_it_names() {
+    let mut telling = Telling::default();
+    let link = telling.say(Kind::Link, Origin::side(side("portal")), 500, Author::default(), &[]);
+    telling.edit_on(&[link], "portal", 100, &[("phone", "1")]);
+    telling.edit("portal", 300, &[("phone", "2")]);
+    // By the portal's clock the second edit came after the first, but not after what the first had seen.
+    assert_eq!(verdict(&told(&telling, &crm_decides()), "phone"), "2 of 2 1 by last_write");
 }

@@ -13,7 +13,7 @@ use syncline::{
 };
 
 use crate::{
-    engine::{advanced, folded, logged, plain, without_merged_texts},
+    merged::{advanced, folded, logged, plain, without_merged_texts},
     reference::{Plain, PlainField, fold},
     stories::story,
     telling::{BEGIN, Story, Telling, shuffled, side},

@@ -311,11 +311,11 @@ impl<'a> Reading<'a> {
             (0..count).map(|from| (0..count).map(|to| a[from][to] || b[from][to]).collect()).collect()
         };
         let full = closed(join(&self.named, &by_clock));
-        let mut kept = by_clock.clone();
-        for before in 0..count {
-            for after in 0..count {
+        let mut kept = by_clock;
+        for (before, row) in kept.iter_mut().enumerate() {
+            for (after, keeps) in row.iter_mut().enumerate() {
                 let in_a_circle = full[before][after] && full[after][before];
-                kept[before][after] &= !in_a_circle;
+                *keeps &= !in_a_circle;
             }
         }
         closed(join(&self.named, &kept))
