@@ -13,7 +13,7 @@ use crate::{
         line::{Entry, Line},
         record::{Candidate, Field, InFlight, Reason, Record, Shown, SideState, Waiting},
     },
-    rulebook::Rulebook,
+    rulebook::{EXISTENCE, Rulebook},
     value::Value,
 };
 
@@ -29,7 +29,8 @@ pub enum Advance {
 /// Takes `heard`, which the line does not hold yet, into the record if that can be done the short way.
 pub fn advance(record: &mut Record, line: &mut Line, heard: &Heard, book: &Rulebook) -> Advance {
     let header = &heard.event.header;
-    let awaited = record.waiting.iter().any(|waiting| waiting.names.contains(&header.said));
+    let named = record.waiting.iter().any(|waiting| waiting.names.contains(&header.said));
+    let awaited = named || record.unheard.contains(&header.said);
     let odd = !record.contradicted.is_empty() || book.is_void(&header.said) || line.find(&header.said).is_some();
     if awaited || odd {
         return Advance::Refold;
@@ -52,6 +53,7 @@ pub fn advance(record: &mut Record, line: &mut Line, heard: &Heard, book: &Ruleb
         | Kind::Manifest
         | Kind::Clock => {
             push(record, line, heard, parents);
+            record.aside = record.aside.max(Some(header.said_at));
             Advance::Done
         }
     }
@@ -80,10 +82,16 @@ fn push(record: &mut Record, line: &mut Line, heard: &Heard, parents: Vec<u32>) 
 /// Takes words of a side or a person.
 fn say(record: &mut Record, line: &mut Line, heard: &Heard, parents: Vec<u32>, book: &Rulebook) -> Advance {
     let header = &heard.event.header;
-    let connected = is_connected(book, &header.origin.side);
+    let connected = has_shadow(record, book, &header.origin.side);
     let on_line = line_class(header.kind).is_some();
     let newest = record.side(&header.origin.side).is_none_or(|state| header.said_at > state.newest);
     let by_names = header.seen.is_some() && !record.timed;
+    let gone = |(field, value): (&FieldName, &Value)| **field == *EXISTENCE && *value != Value::bool(true);
+    let unknown = header.kind == Kind::Observe && !connected;
+    let named_aside = header.seen.is_some() && record.aside.is_some_and(|aside| aside >= header.said_at);
+    if unknown || named_aside || heard.event.words().any(gone) {
+        return Advance::Refold;
+    }
     if record.mortal || on_line && !newest && !(by_names && !connected) {
         return if !record.mortal && is_late_echo(record, heard) {
             take_echo(record, line, heard, parents)
@@ -243,9 +251,12 @@ fn report(record: &mut Record, line: &mut Line, heard: &Heard, book: &Rulebook) 
     if !newest {
         return Advance::Refold;
     }
+    let connected = has_shadow(record, book, &header.origin.side);
+    if !connected && header.kind != Kind::Settled {
+        return Advance::Refold;
+    }
     let entry = push(record, line, heard, Vec::new());
     touch(record, header);
-    let connected = is_connected(book, &header.origin.side);
     let state = record.side_mut(&header.origin.side);
     if let Some(key) = write_key(&heard.event) {
         match header.kind {
@@ -259,14 +270,19 @@ fn report(record: &mut Record, line: &mut Line, heard: &Heard, book: &Rulebook) 
         }
     }
     if header.kind != Kind::Sent {
-        learn(record, header);
+        learn(record, line, header);
     }
     Advance::Done
 }
 
 /// Notes that a side has learned of words.
-fn learn(record: &mut Record, header: &Header) {
+fn learn(record: &mut Record, line: &Line, header: &Header) {
     record.timed |= !header.fields.is_empty();
+    for said in header.carries.iter().flatten().filter(|said| line.find(said).is_none()) {
+        if let Err(at) = record.unheard.binary_search(said) {
+            record.unheard.insert(at, *said);
+        }
+    }
     let side = &header.origin.side;
     for (name, carries) in header.fields.iter().zip(&header.carries) {
         let Ok(at) = record.fields.binary_search_by(|field| field.name.cmp(name)) else { continue };
@@ -299,6 +315,8 @@ fn shown_mut<'a>(state: &'a mut SideState, name: &FieldName) -> &'a mut Shown {
     &mut state.shows[at]
 }
 
-fn is_connected(book: &Rulebook, side: &SideName) -> bool {
-    book.newest().sides.get(side).is_some_and(|spec| spec.connected)
+/// Whether the record keeps what the side shows: without it no echo can be told.
+fn has_shadow(record: &Record, book: &Rulebook, side: &SideName) -> bool {
+    let connected = book.newest().sides.get(side).is_some_and(|spec| spec.connected);
+    connected || record.side(side).is_some_and(|state| !state.shows.is_empty())
 }

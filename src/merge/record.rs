@@ -168,7 +168,7 @@ pub struct SideState {
     pub link: Option<Box<str>>,
     /// The newest time on its line.
     pub newest: Millis,
-    /// What it shows; kept for connected sides only, ascending by field.
+    /// What it shows; kept for sides that are connected or were written to, ascending by field.
     pub shows: Vec<Shown>,
     /// The writes of which nothing is known yet, oldest first.
     pub in_flight: Vec<InFlight>,
@@ -214,8 +214,12 @@ pub struct Record {
     pub waiting: Vec<Waiting>,
     /// Entries that say what another entry says under the same name, with other content.
     pub contradicted: Vec<u32>,
+    /// Words that a side has learned of and that are not in the log yet, ascending.
+    pub unheard: Vec<SaidId>,
     /// How many statements only repeated our own writes.
     pub echoes: u32,
+    /// The newest time of a statement that stands on no side's line, such as a link: one that names it is no older.
+    pub aside: Option<Millis>,
     /// Whether any event is linear, or any side has learned of a word: then times matter, not names alone.
     pub timed: bool,
     /// Whether any word says that it was deleted.
@@ -305,7 +309,9 @@ impl Shown {
                 self.show(value, false, time);
                 return true;
             }
-            _ if !header.author.is_another() && ((shows_it && self.by_us) || awaited) => self.show(value, true, time),
+            _ if !header.author.is_another() && awaited => self.show(value, true, time),
+            // The echo of an older write; a newer one may still be on its way, and its echo is to come.
+            _ if !header.author.is_another() && shows_it && self.by_us => self.at = time,
             _ => {
                 let tied = self.by_us && self.at == time && !shows_it;
                 self.show(value, false, time);
