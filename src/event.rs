@@ -451,7 +451,8 @@ impl Draft {
         if size > EVENT_BYTES_MAX {
             return Err(EventError::TooLarge(size));
         }
-        Ok(Sealed { event: Event { header, payload }, header: header_bytes, payload: payload_bytes })
+        let id = id::event_id(&header_bytes);
+        Ok(Sealed { id, event: Event { header, payload }, header: header_bytes, payload: payload_bytes })
     }
 
     fn said_id(&self, key: &RecordKey) -> SaidId {
@@ -475,6 +476,7 @@ pub fn named_said_id(key: &RecordKey, source: &str, number: u64) -> SaidId {
 /// An event with the bytes under which it goes into the log.
 #[derive(Clone, Debug)]
 pub struct Sealed {
+    id: EventId,
     /// The event.
     pub event: Event,
     /// The header's bytes.
@@ -486,7 +488,7 @@ pub struct Sealed {
 impl Sealed {
     /// The event's id.
     pub fn id(&self) -> EventId {
-        id::event_id(&self.header)
+        self.id
     }
 
     /// Takes over an event, with its id, from another store of the tenant.
@@ -503,7 +505,7 @@ impl Sealed {
         if !canonical {
             return Err(EventError::Bytes { part: "bytes", source: CodecError::NotCanonical });
         }
-        Ok(Sealed { event, header: header.to_vec(), payload: payload.to_vec() })
+        Ok(Sealed { id: id::event_id(header), event, header: header.to_vec(), payload: payload.to_vec() })
     }
 }
 

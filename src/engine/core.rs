@@ -187,7 +187,7 @@ impl Core {
             .iter()
             .zip(&fresh)
             .filter(|(_, fresh)| **fresh)
-            .map(|(one, _)| Entry { header: &one.header, payload: &one.payload })
+            .map(|(one, _)| Entry { id: one.id(), header: &one.header, payload: &one.payload })
             .collect();
         let appended = log.append(&entries)?;
         let mut seq = appended.first;
