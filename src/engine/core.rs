@@ -216,11 +216,8 @@ impl Core {
         let said = event.header.said;
         let held = self.hold(&event.header.record)?;
         let Some(at) = held.line.find(&said) else { return Ok(false) };
-        if event.header.named.source().is_none() && held.record.contradicted.is_empty() {
-            return Ok(true);
-        }
         let same = |entry: &&merge::line::Entry| entry.said == said;
-        let copies: Vec<(Seq, Place)> = match held.record.contradicted.is_empty() {
+        let copies: Vec<(Seq, Place)> = match held.record.contradicted.is_empty() && held.record.copies.is_empty() {
             true => vec![(held.line.entries()[at as usize].seq, held.line.entries()[at as usize].place)],
             false => held.line.entries().iter().filter(same).map(|entry| (entry.seq, entry.place)).collect(),
         };
@@ -295,7 +292,7 @@ impl Core {
     /// Resolves a record anew from its events in the log, and one more.
     fn refold(&self, log: &Log, held: &mut Held, more: Option<&Heard>) -> Result<(), EngineError> {
         let mut events = read_line(log, &self.key, &held.line)?;
-        events.extend(more.cloned());
+        events.extend(more.filter(|heard| held.line.position(heard.seq).is_none()).cloned());
         (held.record, held.line) = merge::fold(&events, &self.book);
         Ok(())
     }

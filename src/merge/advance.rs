@@ -1,8 +1,7 @@
 //! The short way: takes one more event into a resolved record without looking at the others.
 //!
 //! It is taken where the outcome is certain from the record alone: the event is the newest on its
-//! side's line, or names alone decide. In every other case it says so, changes nothing, and the caller
-//! folds the record anew. A property holds the two ways equal.
+//! side's line, or names alone decide. In every other case it says so, and the caller folds the record anew. A property holds the two ways equal.
 
 use crate::{
     event::{Header, Kind},
@@ -22,27 +21,32 @@ use crate::{
 pub enum Advance {
     /// The record has taken it in.
     Done,
-    /// The record is unchanged and has to be folded anew with it.
+    /// The record has to be folded anew, with the event whether or not the line holds it by now.
     Refold,
 }
 
 /// Takes `heard`, which the line does not hold yet, into the record if that can be done the short way.
 pub fn advance(record: &mut Record, line: &mut Line, heard: &Heard, book: &Rulebook) -> Advance {
     let header = &heard.event.header;
-    let named = record.waiting.iter().any(|waiting| waiting.names.contains(&header.said));
-    let awaited = named || record.unheard.contains(&header.said);
-    let odd = !record.contradicted.is_empty() || book.is_void(&header.said) || line.find(&header.said).is_some();
-    if awaited || odd {
+    let awaited = record.waiting.iter().any(|waiting| waiting.names.contains(&header.said));
+    let set_aside = !record.contradicted.is_empty() || !record.copies.is_empty();
+    let odd = set_aside || book.is_void(&header.said) || line.find(&header.said).is_some();
+    let wakes = !record.timed && header.seen.is_some() && matches!(header.kind, Kind::Edit | Kind::Create);
+    if odd || awaited && !wakes || record.unheard.contains(&header.said) {
         return Advance::Refold;
     }
     let Some(parents) = parents(record, line, header) else {
         let entry = push(record, line, heard, Vec::new());
-        let names = header.seen.clone().unwrap_or_default();
-        record.waiting.push(Waiting { entry, names });
+        record.waiting.push(Waiting::new(entry, &heard.event));
         return Advance::Done;
     };
     match header.kind {
-        Kind::Edit | Kind::Create | Kind::Observe | Kind::Decide => say(record, line, heard, parents, book),
+        Kind::Edit | Kind::Create | Kind::Observe | Kind::Decide => {
+            match say(record, line, heard, Slot::New(parents), book) {
+                Advance::Done if awaited => wake(record, line, book),
+                other => other,
+            }
+        }
         Kind::Sent | Kind::Receipt | Kind::Settled => report(record, line, heard, book),
         Kind::Delete | Kind::Restore | Kind::Refused | Kind::Parked | Kind::Released => Advance::Refold,
         Kind::Link
@@ -55,6 +59,51 @@ pub fn advance(record: &mut Record, line: &mut Line, heard: &Heard, book: &Ruleb
             push(record, line, heard, parents);
             record.aside = record.aside.max(Some(header.said_at));
             Advance::Done
+        }
+    }
+}
+
+/// Takes in all that waited for what has come by now.
+fn wake(record: &mut Record, line: &mut Line, book: &Rulebook) -> Advance {
+    loop {
+        let ready = record.waiting.iter().enumerate().find_map(|(at, waiting)| {
+            let parents = parents(record, line, &waiting.event()?.header)?;
+            Some((at, parents))
+        });
+        let Some((at, parents)) = ready else {
+            let forgotten = record.waiting.iter().any(|waiting| waiting.event().is_none());
+            return if forgotten { Advance::Refold } else { Advance::Done };
+        };
+        let waiting = record.waiting.remove(at);
+        let Entry { seq, place, .. } = line.entries()[waiting.entry as usize];
+        let Some(event) = waiting.into_event() else { return Advance::Refold };
+        let entry = line.position(seq).expect("what waits is on the line");
+        if say(record, line, &Heard { seq, place, event }, Slot::Waited(entry, parents), book) == Advance::Refold {
+            return Advance::Refold;
+        }
+    }
+}
+
+/// Where a statement stands on the line, and what it names.
+enum Slot {
+    New(Vec<u32>),
+    Waited(u32, Vec<u32>),
+}
+
+impl Slot {
+    fn parents(&self) -> &[u32] {
+        match self {
+            Slot::New(parents) | Slot::Waited(_, parents) => parents,
+        }
+    }
+
+    fn fill(self, record: &mut Record, line: &mut Line, heard: &Heard) -> u32 {
+        match self {
+            Slot::New(parents) => push(record, line, heard, parents),
+            Slot::Waited(entry, parents) => {
+                line.link(entry, parents);
+                entry
+            }
         }
     }
 }
@@ -80,7 +129,7 @@ fn push(record: &mut Record, line: &mut Line, heard: &Heard, parents: Vec<u32>) 
 }
 
 /// Takes words of a side or a person.
-fn say(record: &mut Record, line: &mut Line, heard: &Heard, parents: Vec<u32>, book: &Rulebook) -> Advance {
+fn say(record: &mut Record, line: &mut Line, heard: &Heard, slot: Slot, book: &Rulebook) -> Advance {
     let header = &heard.event.header;
     let connected = has_shadow(record, book, &header.origin.side);
     let on_line = line_class(header.kind).is_some();
@@ -94,19 +143,19 @@ fn say(record: &mut Record, line: &mut Line, heard: &Heard, parents: Vec<u32>, b
     }
     if record.mortal || on_line && !newest && !(by_names && !connected) {
         return if !record.mortal && is_late_echo(record, heard) {
-            take_echo(record, line, heard, parents)
+            take_echo(record, line, heard, slot)
         } else {
             Advance::Refold
         };
     }
-    let depth = Depth { parents: &parents, by_names };
+    let depth = Depth { parents: slot.parents(), by_names };
     if !by_names && header.seen.is_some() && !names_all(record, header) {
         return Advance::Refold;
     }
     let Some(plans) = plan(record, line, heard, &depth, connected && on_line, book) else {
         return Advance::Refold;
     };
-    let entry = push(record, line, heard, parents);
+    let entry = slot.fill(record, line, heard);
     record.timed |= header.seen.is_none();
     if on_line {
         touch(record, header);
@@ -229,12 +278,13 @@ fn is_late_echo(record: &Record, heard: &Heard) -> bool {
         })
     };
     let explicit = header.seen.as_ref().is_some_and(|seen| !seen.is_empty());
-    !explicit && heard.event.words().all(repeats)
+    let linked = header.origin.link.is_none() || header.origin.link == state.link;
+    !explicit && linked && heard.event.words().all(repeats)
 }
 
-fn take_echo(record: &mut Record, line: &mut Line, heard: &Heard, parents: Vec<u32>) -> Advance {
+fn take_echo(record: &mut Record, line: &mut Line, heard: &Heard, slot: Slot) -> Advance {
     let header = &heard.event.header;
-    push(record, line, heard, parents);
+    slot.fill(record, line, heard);
     record.timed |= header.seen.is_none();
     record.echoes += 1;
     touch(record, header);

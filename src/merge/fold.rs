@@ -52,6 +52,7 @@ pub struct Fold<'a> {
     counts: Vec<bool>,
     waiting: Vec<u32>,
     contradicted: Vec<u32>,
+    copies: Vec<u32>,
     echoes: u32,
     depth: Vec<u32>,
     time: Vec<Millis>,
@@ -82,6 +83,7 @@ impl<'a> Fold<'a> {
             counts: vec![false; count],
             waiting: Vec::new(),
             contradicted: Vec::new(),
+            copies: Vec::new(),
             echoes: 0,
             depth: vec![0; count],
             time: vec![Millis(0); count],
@@ -120,7 +122,8 @@ impl<'a> Fold<'a> {
             self.by_said.insert(said, winner);
             self.counts[loser as usize] = false;
             if mine != theirs {
-                self.contradicted.push(loser);
+                let named = self.event(at).header.named.source().is_some();
+                if named { &mut self.contradicted } else { &mut self.copies }.push(loser);
             }
         }
     }
@@ -297,6 +300,7 @@ impl<'a> Fold<'a> {
             timed: (0..self.heard.len() as u32).any(|at| self.is_linear(at)) || !self.learned.is_empty(),
             waiting: self.waiting.iter().map(|at| self.waiting_entry(*at)).collect(),
             contradicted: self.contradicted.clone(),
+            copies: self.copies.clone(),
             unheard: self.unheard(),
             aside: self.aside(),
             echoes: self.echoes,
@@ -334,7 +338,7 @@ impl<'a> Fold<'a> {
     }
 
     fn waiting_entry(&self, at: u32) -> Waiting {
-        Waiting { entry: at, names: self.event(at).header.seen.clone().unwrap_or_default() }
+        Waiting::new(at, self.event(at))
     }
 
     fn resolve(&self, name: &FieldName, words: &[Word], before: &Before) -> Field {
@@ -463,16 +467,21 @@ impl<'a> Fold<'a> {
     }
 
     fn fill_sides(&self, record: &mut Record) {
-        for at in (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]) {
+        let counted = (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]);
+        let on_line = counted.filter(|at| line_class(self.event(*at).header.kind).is_some());
+        let mut linked = Vec::new();
+        for at in on_line {
             let header = &self.event(at).header;
-            if line_class(header.kind).is_some() {
-                let time = self.time[at as usize];
-                let state = record.side_mut(&header.origin.side);
-                state.newest = state.newest.max(time);
-                if header.origin.link.is_some() && (header.kind.is_said() || header.kind == Kind::Receipt) {
-                    state.link.clone_from(&header.origin.link);
-                }
+            let state = record.side_mut(&header.origin.side);
+            state.newest = state.newest.max(self.time[at as usize]);
+            if header.origin.link.is_some() && (header.kind.is_said() || header.kind == Kind::Receipt) {
+                linked.push(at);
             }
+        }
+        linked.sort_by(|a, b| self.compare_places(*a, *b));
+        for at in linked {
+            let origin = &self.event(at).header.origin;
+            record.side_mut(&origin.side).link.clone_from(&origin.link);
         }
         let connected = &self.book.newest().sides;
         for state in &mut record.sides {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::Millis,
-    event::{Author, Header, Kind, Origin},
+    event::{Author, Event, Header, Kind, Origin},
     id::{FieldName, SaidId, Seq, SideName},
     value::Value,
 };
@@ -197,6 +197,39 @@ pub struct Waiting {
     pub entry: u32,
     /// All that it names.
     pub names: Vec<SaidId>,
+    /// The event itself, as long as the record is in memory.
+    #[serde(skip)]
+    event: Kept,
+}
+
+/// An event kept at hand; whether it is makes no difference to what the record is.
+#[derive(Clone, Debug, Default)]
+struct Kept(Option<Box<Event>>);
+
+impl PartialEq for Kept {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Kept {}
+
+impl Waiting {
+    /// An event that waits, at this entry.
+    pub fn new(entry: u32, event: &Event) -> Self {
+        let names = event.header.seen.clone().unwrap_or_default();
+        Waiting { entry, names, event: Kept(Some(Box::new(event.clone()))) }
+    }
+
+    /// The event, if it is at hand.
+    pub fn event(&self) -> Option<&Event> {
+        self.event.0.as_deref()
+    }
+
+    /// The event, if it is at hand.
+    pub fn into_event(self) -> Option<Event> {
+        self.event.0.map(|event| *event)
+    }
 }
 
 /// A record as its events make it, without the line.
@@ -214,6 +247,8 @@ pub struct Record {
     pub waiting: Vec<Waiting>,
     /// Entries that say what another entry says under the same name, with other content.
     pub contradicted: Vec<u32>,
+    /// Entries that say what another entry says, with another author or the like; the smaller content counts.
+    pub copies: Vec<u32>,
     /// Words that a side has learned of and that are not in the log yet, ascending.
     pub unheard: Vec<SaidId>,
     /// How many statements only repeated our own writes.
