@@ -7,6 +7,7 @@ pub mod codec;
 pub mod engine;
 pub mod event;
 pub mod field;
+pub mod history;
 pub mod id;
 pub mod log;
 pub mod manifest;

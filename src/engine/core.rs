@@ -63,7 +63,8 @@ impl Share {
 
 pub(super) struct Core {
     pub store: Store,
-    pub book: Rulebook,
+    /// Shared with reads, which go on with the rules they began with.
+    pub book: Arc<Rulebook>,
     pub manifest: Arc<Manifest>,
     pub counts: Counts,
     pub(super) key: TenantKey,
@@ -109,7 +110,7 @@ impl Core {
         checkpoint.void.iter().for_each(|said| book.add_void(*said));
         Core {
             store,
-            book,
+            book: Arc::new(book),
             manifest: Arc::new(Manifest::builtin()),
             counts: checkpoint.counts,
             key,
@@ -159,12 +160,14 @@ impl Core {
         match &event.payload.detail {
             Detail::Manifest(text) => {
                 let manifest = Manifest::parse(text).map_err(EngineError::Manifest)?;
-                self.book.add_edition(event.header.said_at, text, edition(&manifest));
+                Arc::make_mut(&mut self.book).add_edition(event.header.said_at, text, edition(&manifest));
                 if self.book.newest_text() == Some(text) {
                     self.manifest = Arc::new(manifest);
                 }
             }
-            Detail::Clock(ahead) => self.book.add_clock(&event.header.origin.side, event.header.said_at, *ahead),
+            Detail::Clock(ahead) => {
+                Arc::make_mut(&mut self.book).add_clock(&event.header.origin.side, event.header.said_at, *ahead)
+            }
             _ => {}
         }
         Ok(())
@@ -358,7 +361,7 @@ impl Core {
         }
         let mine_counts = (heard.event.content(), &*header.record) < (theirs.content(), &*theirs.header.record);
         let loser = if mine_counts { &theirs.header } else { header };
-        self.book.add_void(loser.said);
+        Arc::make_mut(&mut self.book).add_void(loser.said);
         self.void.push(loser.said);
         if mine_counts {
             let page = self.page(source, page)?;

@@ -6,6 +6,7 @@
 mod builder;
 mod core;
 mod outbox;
+mod peek;
 mod replay;
 
 use std::{
@@ -18,13 +19,14 @@ use std::{
 
 pub use builder::{Builder, Opening};
 pub use outbox::{Ask, Outcome, Receipt, Seen, Write};
+pub(crate) use peek::Peek;
 
 use self::core::Core;
 use crate::{
     clock::{Clock, Hlc, Millis},
     event::{Draft, Event, EventError, Sealed},
     field::Misfit,
-    id::{EventId, FieldName, Place, RecordId, RecordKey, SaidId, Seq, TenantKey},
+    id::{EventId, FieldName, NameError, Place, RecordId, RecordKey, SaidId, Seq, TenantKey},
     log::{Log, LogError},
     manifest::{Fault, Manifest},
     rulebook::Edition,
@@ -69,6 +71,37 @@ pub enum EngineError {
         /// Whose manifest it is.
         manifest: String,
     },
+    /// A statement of the embedding program does not fit the manifest.
+    #[error("the statement about {record} does not fit the manifest")]
+    Unfit {
+        /// The record.
+        record: RecordId,
+        /// What does not fit.
+        #[source]
+        source: Unfit,
+    },
+    /// A text that cannot be the name of a record or a field.
+    #[error("the name {name:?} {why}")]
+    Name {
+        /// The text.
+        name: String,
+        /// Why not.
+        why: NameError,
+    },
+    /// A decision on something that nobody has said anything of.
+    #[error("there is nothing to decide: nobody has said anything of {field} of {record}")]
+    Wordless {
+        /// The record.
+        record: RecordId,
+        /// The field.
+        field: FieldName,
+    },
+    /// A version token that no read of this record has given out.
+    #[error("this is no version token of {record}")]
+    Version {
+        /// The record.
+        record: RecordId,
+    },
     /// There is no store, and none was to be made.
     #[error("there is no store in {}", .0.display())]
     NoStore(PathBuf),
@@ -98,6 +131,12 @@ pub enum Unfit {
         field: String,
         /// The record kind.
         kind: String,
+    },
+    /// A field that is set twice.
+    #[error("the field {field} is set twice")]
+    Twice {
+        /// The field.
+        field: FieldName,
     },
     /// A value of another type.
     #[error("the value of {field} {misfit}")]

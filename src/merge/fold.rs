@@ -42,6 +42,35 @@ pub(super) struct Word<'a> {
     pub value: &'a Value,
 }
 
+/// What an event is on a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WordState {
+    /// A word that counts.
+    Word,
+    /// It repeats what its side was told, or was known to show.
+    Echo,
+    /// Its side may not write the field.
+    NotCounted,
+    /// It names something that is not there.
+    Waits,
+    /// Another copy of it is in effect.
+    OtherCopy,
+}
+
+/// What a word brings into a merged field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// To a counter.
+    Difference(i128),
+    /// To a set.
+    Elements {
+        /// The elements that it adds.
+        adds: Vec<Value>,
+        /// The elements that it removes.
+        removes: Vec<Value>,
+    },
+}
+
 /// A record's events with all that follows from them together.
 pub struct Fold<'a> {
     pub(super) heard: Vec<&'a Heard>,
@@ -57,6 +86,8 @@ pub struct Fold<'a> {
     depth: Vec<u32>,
     time: Vec<Millis>,
     by_said: HashMap<SaidId, u32, FxBuildHasher>,
+    /// Words of sides that may not write the field.
+    refused: Vec<(u32, &'a FieldName)>,
     /// The words of each field, in no order that matters.
     pub(super) words: BTreeMap<&'a FieldName, Vec<Word<'a>>>,
     shows: BTreeMap<&'a str, BTreeMap<&'a FieldName, Shown>>,
@@ -88,6 +119,7 @@ impl<'a> Fold<'a> {
             depth: vec![0; count],
             time: vec![Millis(0); count],
             by_said: HashMap::default(),
+            refused: Vec::new(),
             words: BTreeMap::new(),
             shows: BTreeMap::new(),
             learned: BTreeMap::new(),
@@ -216,8 +248,12 @@ impl<'a> Fold<'a> {
                     let shown = shows.entry(field).or_insert_with(|| Shown::nothing(field));
                     let is_own = shown.take(header, value, self.time[at as usize]);
                     own |= is_own;
-                    if is_own && self.is_counted(at, field) {
-                        self.words.entry(field).or_default().push(Word { event: at, value });
+                    match is_own {
+                        true if self.is_counted(at, field) => {
+                            self.words.entry(field).or_default().push(Word { event: at, value });
+                        }
+                        true => self.refused.push((at, field)),
+                        false => {}
                     }
                 }
                 self.echoes += u32::from(!own && may_echo(header));
@@ -246,6 +282,26 @@ impl<'a> Fold<'a> {
                     self.words.entry(field).or_default().push(Word { event: at, value });
                 }
             }
+        }
+    }
+
+    /// Whether an event is in effect, told apart from why it is not.
+    pub(crate) fn event_state(&self, at: u32) -> WordState {
+        match self.counts[at as usize] {
+            true => WordState::Word,
+            false if self.waiting.contains(&at) => WordState::Waits,
+            false => WordState::OtherCopy,
+        }
+    }
+
+    /// What an event that is in effect is on one of its fields.
+    pub(crate) fn word_state(&self, at: u32, field: &FieldName) -> WordState {
+        let is_word = self.words.get(field).is_some_and(|words| words.iter().any(|word| word.event == at));
+        match self.event_state(at) {
+            WordState::Word if is_word => WordState::Word,
+            WordState::Word if self.refused.contains(&(at, field)) => WordState::NotCounted,
+            WordState::Word => WordState::Echo,
+            state => state,
         }
     }
 
@@ -403,6 +459,34 @@ impl<'a> Fold<'a> {
             DeleteRule::DeleteWins => Existence::Deleted,
             DeleteRule::EditWins => Existence::Alive,
             DeleteRule::Manual => Existence::Disputed,
+        }
+    }
+
+    /// The events whose edits stand against the record's deletion, in no order that matters.
+    pub(crate) fn opponents(&self, existence: &Field) -> Vec<u32> {
+        let is_dead = |candidate: &&Candidate| candidate.value == Value::bool(false);
+        let dead: Vec<&Candidate> = existence.candidates.iter().filter(is_dead).collect();
+        if dead.is_empty() { Vec::new() } else { self.opposed_edits(&dead, &self.before(&existence.name)) }
+    }
+
+    /// What each word of a merged field brought into it; nothing for texts, which merge by characters.
+    pub(crate) fn parts(&self, field: &Field) -> Vec<(u32, Part)> {
+        let Some(words) = self.words.get(&field.name) else { return Vec::new() };
+        let words = words.iter().map(|word| Said { event: word.event, value: word.value }).collect();
+        let before = self.before(&field.name);
+        match self.merged_kind(field) {
+            FieldType::Counter => {
+                let differences = combine::differences(words, &before);
+                differences.into_iter().map(|(event, difference)| (event, Part::Difference(difference))).collect()
+            }
+            FieldType::Set => {
+                let part = |change: combine::Change| {
+                    let (adds, removes) = (change.adds.into_iter().collect(), change.removes.into_iter().collect());
+                    (change.event, Part::Elements { adds, removes })
+                };
+                combine::changes(words, &before).0.into_iter().map(part).collect()
+            }
+            _ => Vec::new(),
         }
     }
 
@@ -598,7 +682,7 @@ pub(super) fn line_class(kind: Kind) -> Option<u8> {
 }
 
 /// Whether the rules of its time let this side edit the field.
-pub(super) fn is_counted(kind: &str, field: &FieldName, event: &Event, book: &Rulebook) -> bool {
+pub(crate) fn is_counted(kind: &str, field: &FieldName, event: &Event, book: &Rulebook) -> bool {
     let origin = &event.header.origin;
     let time = book.corrected(&origin.side, event.header.said_at);
     **field == *EXISTENCE || book.at(time).field(kind, field).is_none_or(|spec| spec.counts(&origin.side))
