@@ -165,8 +165,8 @@ fn say(record: &mut Record, line: &mut Line, heard: &Heard, slot: Slot, book: &R
         if connected && on_line {
             own |= shown_mut(record.side_mut(&header.origin.side), name).take(header, value, header.said_at);
         }
-        if let Some(change) = plan {
-            change.carry_out(record, name, Candidate::of(entry, header, value));
+        if let Change::Word { superseded } = plan {
+            carry_out(record, &superseded, name, Candidate::of(entry, header, value), header.record.kind(), book);
         }
     }
     record.echoes += u32::from(!own && may_echo(header));
@@ -179,31 +179,40 @@ struct Depth<'a> {
     by_names: bool,
 }
 
-/// What a word does to its field.
+/// What a statement does to one of its fields.
 enum Change {
-    /// It is alone.
-    Alone,
-    /// It stands beside others: all candidates in rank order, the new one at `at`.
-    Beside { candidates: Vec<Candidate>, winner: usize, reason: Reason },
+    /// Nothing: it is an echo, or does not count.
+    None,
+    /// It takes the place of these of the field's candidates, ascending, and stands beside the others.
+    Word { superseded: Vec<u32> },
 }
 
-impl Change {
-    fn carry_out(self, record: &mut Record, name: &FieldName, new: Candidate) {
-        let field = match self {
-            Change::Alone => {
-                Field { name: name.clone(), candidates: vec![new], winner: 0, reason: Reason::Only, merged: None }
-            }
-            Change::Beside { mut candidates, winner, reason } => {
-                let own = candidates.iter_mut().find(|candidate| candidate.said == new.said);
-                own.expect("the new word is among the candidates").entry = new.entry;
-                Field { name: name.clone(), candidates, winner: winner as u32, reason, merged: None }
-            }
-        };
-        match record.fields.binary_search_by(|known| known.name.cmp(name)) {
-            Ok(at) => record.fields[at] = field,
-            Err(at) => record.fields.insert(at, field),
+fn carry_out(record: &mut Record, superseded: &[u32], name: &FieldName, new: Candidate, kind: &str, book: &Rulebook) {
+    let at = match record.fields.binary_search_by(|known| known.name.cmp(name)) {
+        Ok(at) => at,
+        Err(at) => {
+            let field =
+                Field { name: name.clone(), candidates: Vec::new(), winner: 0, reason: Reason::Only, merged: None };
+            record.fields.insert(at, field);
+            at
+        }
+    };
+    let field = &mut record.fields[at];
+    field.merged = None;
+    match superseded {
+        [] => judge::insert(&mut field.candidates, new, book),
+        [only] if field.candidates.len() == 1 => field.candidates[*only as usize] = new,
+        _ => {
+            let mut place = 0;
+            field.candidates.retain(|_| {
+                place += 1;
+                superseded.binary_search(&(place - 1)).is_err()
+            });
+            judge::insert(&mut field.candidates, new, book);
         }
     }
+    let ruling = judge::judge(kind, name, &field.candidates, book);
+    (field.winner, field.reason) = (ruling.winner as u32, ruling.reason);
 }
 
 /// What each word does; `None` where the record has to be folded anew.
@@ -214,34 +223,26 @@ fn plan(
     depth: &Depth,
     echoes: bool,
     book: &Rulebook,
-) -> Option<Vec<Option<Change>>> {
+) -> Option<Vec<Change>> {
     let (event, header) = (&heard.event, &heard.event.header);
     let kind = header.record.kind();
-    let mut plans = Vec::with_capacity(header.fields.len());
+    let mut changes = Vec::with_capacity(header.fields.len());
     for (name, value) in event.words() {
         let is_word = !echoes || is_word(record, header, name, value);
         let counts = header.kind == Kind::Decide || is_counted(kind, name, event, book);
         if !is_word || !counts {
-            plans.push(None);
+            changes.push(Change::None);
             continue;
         }
-        let known = record.field(name);
-        let stays = |candidate: &&Candidate| !supersedes(line, header, depth, candidate);
-        let mut candidates: Vec<Candidate> =
-            known.into_iter().flat_map(|field| &field.candidates).filter(stays).cloned().collect();
-        if candidates.is_empty() {
-            plans.push(Some(Change::Alone));
-            continue;
-        }
-        candidates.push(Candidate::of(u32::MAX, header, value));
-        judge::rank(&mut candidates, book);
-        let ruling = judge::judge(kind, name, &candidates, book);
-        if ruling.reason == Reason::Merge {
+        let candidates = record.field(name).map_or(&[][..], |field| &field.candidates);
+        let gone = |(at, candidate): (u32, &Candidate)| supersedes(line, header, depth, candidate).then_some(at);
+        let superseded: Vec<u32> = (0..).zip(candidates).filter_map(gone).collect();
+        if superseded.len() < candidates.len() && book.may_merge(kind, name) {
             return None;
         }
-        plans.push(Some(Change::Beside { candidates, winner: ruling.winner, reason: ruling.reason }));
+        changes.push(Change::Word { superseded });
     }
-    Some(plans)
+    Some(changes)
 }
 
 fn supersedes(line: &Line, header: &Header, depth: &Depth, candidate: &Candidate) -> bool {
