@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 pub mod capture;
+pub mod cli;
 pub mod clock;
 pub mod codec;
 pub mod engine;

@@ -175,6 +175,7 @@ impl Core {
 
     /// Takes sealed statements into the log and into their records.
     pub fn take(&mut self, log: &Log, sealed: Vec<Sealed>) -> Result<Vec<Said>, EngineError> {
+        self.check_rules(&sealed)?;
         let mut fresh: Vec<bool> = Vec::with_capacity(sealed.len());
         let mut batch: HashMap<SaidId, usize, FxBuildHasher> = HashMap::default();
         for (at, one) in sealed.iter().enumerate() {
@@ -212,6 +213,21 @@ impl Core {
         }
         self.shed()?;
         Ok(said)
+    }
+
+    /// Refuses what must never be in the log: a manifest that cannot be read again, anything before the first one.
+    fn check_rules(&self, sealed: &[Sealed]) -> Result<(), EngineError> {
+        let manifest = |one: &Sealed| match &one.event.payload.detail {
+            Detail::Manifest(text) if one.event.header.record.is_empty() => Some(text.clone()),
+            _ => None,
+        };
+        if self.book.is_empty() && sealed.first().is_some_and(|first| manifest(first).is_none()) {
+            return Err(EngineError::NoRules);
+        }
+        for text in sealed.iter().filter(|one| one.event.header.kind == Kind::Manifest).filter_map(manifest) {
+            Manifest::parse(&text).map_err(EngineError::Manifest)?;
+        }
+        Ok(())
     }
 
     /// Whether the record's line has this statement already.
