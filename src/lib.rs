@@ -15,5 +15,7 @@ pub mod manifest;
 pub mod merge;
 pub mod projection;
 pub mod rulebook;
+pub mod send;
+pub mod sim;
 pub mod state;
 pub mod value;

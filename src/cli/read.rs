@@ -17,7 +17,7 @@ use crate::{
 pub fn records(args: &Records, place: &Place, out: &mut dyn Write) -> Result<End, Failure> {
     let open = place.open()?;
     let mut rows = Vec::new();
-    for id in open.engine.ids()? {
+    for id in open.engine.all_ids()? {
         let Some(record) = open.engine.resolved(&id)? else { continue };
         if record.existence == Existence::Deleted || record.fields.is_empty() {
             continue;

@@ -181,7 +181,7 @@ impl Builder {
         let awaits_rules = self.adopted.is_some() && engine.core()?.book.is_empty();
         if !read_only && !awaits_rules {
             engine.put_first_manifest(self.manifest.as_deref(), manifest.as_ref())?;
-            engine.core()?.resume_outbox()?;
+            engine.resume()?;
         }
         Ok((engine, opening))
     }

@@ -74,7 +74,7 @@ impl Engine {
     ///
     /// # Errors
     /// If the state fails.
-    pub(crate) fn ids(&self) -> Result<Vec<RecordId>, EngineError> {
+    pub(crate) fn all_ids(&self) -> Result<Vec<RecordId>, EngineError> {
         self.core()?.ids()
     }
 

@@ -7,6 +7,7 @@ mod audit;
 mod builder;
 mod carry;
 mod core;
+mod observe;
 mod outbox;
 mod peek;
 mod replay;
@@ -21,7 +22,6 @@ use std::{
 
 pub use audit::{Audit, Finding, Part};
 pub use builder::{Builder, Opening};
-pub use outbox::{Ask, Outcome, Receipt, Seen, Write};
 pub(crate) use peek::Peek;
 
 use self::core::Core;
