@@ -168,7 +168,7 @@ impl Engine {
         let words = self.inner.log.last().0 / 64 + 1;
         Ok(Shared {
             engine: self,
-            book: core.book.clone(),
+            book: (*core.book).clone(),
             ids,
             documents,
             next: AtomicUsize::new(0),
