@@ -2,11 +2,13 @@
 #![warn(missing_docs)]
 
 pub mod capture;
+pub mod cli;
 pub mod clock;
 pub mod codec;
 pub mod engine;
 pub mod event;
 pub mod field;
+pub mod history;
 pub mod id;
 pub mod log;
 pub mod manifest;

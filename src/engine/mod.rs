@@ -3,10 +3,13 @@
 //! A synchronous core. Calls may come from many threads: statements are sealed outside the lock, taken into the
 //! resolved records under it, and answered when the log has them on disk.
 
+mod audit;
 mod builder;
+mod carry;
 mod core;
 mod observe;
 mod outbox;
+mod peek;
 mod replay;
 
 use std::{
@@ -17,14 +20,16 @@ use std::{
     },
 };
 
+pub use audit::{Audit, Finding, Part};
 pub use builder::{Builder, Opening};
+pub(crate) use peek::Peek;
 
 use self::core::Core;
 use crate::{
     clock::{Clock, Hlc, Millis},
     event::{Draft, Event, EventError, Sealed},
     field::Misfit,
-    id::{EventId, FieldName, Place, RecordId, RecordKey, SaidId, Seq, TenantKey},
+    id::{EventId, FieldName, NameError, Place, RecordId, RecordKey, SaidId, Seq, TenantKey},
     log::{Log, LogError},
     manifest::{Fault, Manifest},
     rulebook::Edition,
@@ -69,6 +74,43 @@ pub enum EngineError {
         /// Whose manifest it is.
         manifest: String,
     },
+    /// A statement of the embedding program does not fit the manifest.
+    #[error("the statement about {record} does not fit the manifest")]
+    Unfit {
+        /// The record.
+        record: RecordId,
+        /// What does not fit.
+        #[source]
+        source: Unfit,
+    },
+    /// A text that cannot be the name of a record or a field.
+    #[error("the name {name:?} {why}")]
+    Name {
+        /// The text.
+        name: String,
+        /// Why not.
+        why: NameError,
+    },
+    /// A decision on something that nobody has said anything of.
+    #[error("there is nothing to decide: nobody has said anything of {field} of {record}")]
+    Wordless {
+        /// The record.
+        record: RecordId,
+        /// The field.
+        field: FieldName,
+    },
+    /// A version token that no read of this record has given out.
+    #[error("this is no version token of {record}")]
+    Version {
+        /// The record.
+        record: RecordId,
+    },
+    /// The store has another key than the one that was to be taken over.
+    #[error("the store in {} has another key: an export goes into a store of the same tenant, or into a new one", .0.display())]
+    Key(PathBuf),
+    /// Something else came before the first manifest.
+    #[error("the store has no rules yet: its first event has to be a manifest")]
+    NoRules,
     /// There is no store, and none was to be made.
     #[error("there is no store in {}", .0.display())]
     NoStore(PathBuf),
@@ -98,6 +140,12 @@ pub enum Unfit {
         field: String,
         /// The record kind.
         kind: String,
+    },
+    /// A field that is set twice.
+    #[error("the field {field} is set twice")]
+    Twice {
+        /// The field.
+        field: FieldName,
     },
     /// A value of another type.
     #[error("the value of {field} {misfit}")]
@@ -276,9 +324,10 @@ impl Engine {
     /// The rules in force.
     ///
     /// # Errors
-    /// If the engine has stopped.
+    /// If there are none yet, as in a store that awaits an export, or the engine has stopped.
     pub fn edition(&self) -> Result<Edition, EngineError> {
-        Ok(self.core()?.book.newest().clone())
+        let core = self.core()?;
+        if core.book.is_empty() { Err(EngineError::NoRules) } else { Ok(core.book.newest().clone()) }
     }
 
     /// Puts another manifest in force from now on, by an event; one that means the same changes nothing.

@@ -40,19 +40,32 @@ fn ordered<'a>(words: Vec<Said<'a>>, before: &Before) -> Vec<Said<'a>> {
 
 /// The sum of all differences, each against what its author had seen; null counts as zero.
 pub fn counter(words: Vec<Said>, before: &Before) -> Value {
+    let sum: i128 = differences(words, before).iter().map(|(_, difference)| difference).sum();
+    Value::from_json(&sum.to_string()).expect("a number prints as JSON")
+}
+
+/// What each event's word adds to a counter, against what its author had seen.
+pub fn differences(words: Vec<Said>, before: &Before) -> Vec<(u32, i128)> {
     let words = ordered(words, before);
     let ancestors = ancestors(&words, before);
-    let mut differences: Vec<i128> = Vec::with_capacity(words.len());
+    let mut differences: Vec<(u32, i128)> = Vec::with_capacity(words.len());
     for (word, below) in words.iter().zip(&ancestors) {
-        let seen: i128 = below.iter().map(|at| differences[*at]).sum();
-        differences.push(i128::from(word.value.as_i64().unwrap_or(0)) - seen);
+        let seen: i128 = below.iter().map(|at| differences[*at].1).sum();
+        differences.push((word.event, i128::from(word.value.as_i64().unwrap_or(0)) - seen));
     }
-    let sum: i128 = differences.iter().sum();
-    Value::from_json(&sum.to_string()).expect("a number prints as JSON")
+    differences
 }
 
 /// All elements that were added and not removed by one who had seen that adding; ascending by bytes.
 pub fn set(words: Vec<Said>, before: &Before) -> Value {
+    let (changes, ancestors) = changes(words, before);
+    let all: Vec<usize> = (0..changes.len()).collect();
+    Value::list(&present(&all, &changes, &ancestors))
+}
+
+/// What each event's word adds to a set and removes from it, against what its author had seen; and, for each of them,
+/// which of the earlier ones happened before it.
+pub fn changes(words: Vec<Said>, before: &Before) -> (Vec<Change>, Vec<Vec<usize>>) {
     let words = ordered(words, before);
     let ancestors = ancestors(&words, before);
     let mut changes: Vec<Change> = Vec::with_capacity(words.len());
@@ -63,17 +76,22 @@ pub fn set(words: Vec<Said>, before: &Before) -> Value {
         };
         let seen = present(below, &changes, &ancestors);
         changes.push(Change {
+            event: word.event,
             adds: says.difference(&seen).cloned().collect(),
             removes: seen.difference(&says).cloned().collect(),
         });
     }
-    let all: Vec<usize> = (0..words.len()).collect();
-    Value::list(&present(&all, &changes, &ancestors))
+    (changes, ancestors)
 }
 
-struct Change {
-    adds: BTreeSet<Value>,
-    removes: BTreeSet<Value>,
+/// What a word does to a set.
+pub struct Change {
+    /// The word's event.
+    pub event: u32,
+    /// The elements that it adds.
+    pub adds: BTreeSet<Value>,
+    /// The elements that it removes.
+    pub removes: BTreeSet<Value>,
 }
 
 /// The elements that these changes leave.

@@ -4,7 +4,7 @@
 //! then field by field what happened before what, which words are left, and which of them wins.
 //! Nothing here depends on the order of the log: sequences only say where an event is found.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rustc_hash::FxBuildHasher;
 
@@ -12,7 +12,7 @@ use crate::{
     clock::Millis,
     event::{Detail, Event, Header, Kind, Origin},
     field::{DeleteRule, FieldType},
-    id::{FieldName, Place, SaidId, Seq},
+    id::{FieldName, Place, SaidId, Seq, SideName},
     merge::{
         before::Before,
         combine::{self, Said},
@@ -42,6 +42,35 @@ pub(super) struct Word<'a> {
     pub value: &'a Value,
 }
 
+/// What an event is on a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WordState {
+    /// A word that counts.
+    Word,
+    /// It repeats what its side was told, or was known to show.
+    Echo,
+    /// Its side may not write the field.
+    NotCounted,
+    /// It names something that is not there.
+    Waits,
+    /// Another copy of it is in effect.
+    OtherCopy,
+}
+
+/// What a word brings into a merged field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// To a counter.
+    Difference(i128),
+    /// To a set.
+    Elements {
+        /// The elements that it adds.
+        adds: Vec<Value>,
+        /// The elements that it removes.
+        removes: Vec<Value>,
+    },
+}
+
 /// A record's events with all that follows from them together.
 pub struct Fold<'a> {
     pub(super) heard: Vec<&'a Heard>,
@@ -52,10 +81,13 @@ pub struct Fold<'a> {
     counts: Vec<bool>,
     waiting: Vec<u32>,
     contradicted: Vec<u32>,
+    copies: Vec<u32>,
     echoes: u32,
     depth: Vec<u32>,
     time: Vec<Millis>,
     by_said: HashMap<SaidId, u32, FxBuildHasher>,
+    /// Words of sides that may not write the field.
+    refused: Vec<(u32, &'a FieldName)>,
     /// The words of each field, in no order that matters.
     pub(super) words: BTreeMap<&'a FieldName, Vec<Word<'a>>>,
     shows: BTreeMap<&'a str, BTreeMap<&'a FieldName, Shown>>,
@@ -82,10 +114,12 @@ impl<'a> Fold<'a> {
             counts: vec![false; count],
             waiting: Vec::new(),
             contradicted: Vec::new(),
+            copies: Vec::new(),
             echoes: 0,
             depth: vec![0; count],
             time: vec![Millis(0); count],
             by_said: HashMap::default(),
+            refused: Vec::new(),
             words: BTreeMap::new(),
             shows: BTreeMap::new(),
             learned: BTreeMap::new(),
@@ -115,11 +149,13 @@ impl<'a> Fold<'a> {
                 continue;
             };
             let (mine, theirs) = (self.event(at).content(), self.event(other).content());
-            let loser = if mine < theirs { other } else { at };
-            self.by_said.insert(said, if mine < theirs { at } else { other });
+            // Of equal copies the newest, which is the one that a line finds by its name.
+            let (winner, loser) = if mine <= theirs { (at, other) } else { (other, at) };
+            self.by_said.insert(said, winner);
             self.counts[loser as usize] = false;
             if mine != theirs {
-                self.contradicted.push(loser);
+                let named = self.event(at).header.named.source().is_some();
+                if named { &mut self.contradicted } else { &mut self.copies }.push(loser);
             }
         }
     }
@@ -202,8 +238,8 @@ impl<'a> Fold<'a> {
             for at in line {
                 let header = &self.event(at).header;
                 if matches!(header.kind, Kind::Receipt | Kind::Settled) {
-                    let learned = self.learned.entry(side).or_default();
                     for field in &header.fields {
+                        let learned = self.learned.entry(side).or_default();
                         learned.entry(field).or_default().push((self.time[at as usize], at));
                     }
                 }
@@ -212,8 +248,12 @@ impl<'a> Fold<'a> {
                     let shown = shows.entry(field).or_insert_with(|| Shown::nothing(field));
                     let is_own = shown.take(header, value, self.time[at as usize]);
                     own |= is_own;
-                    if is_own && self.is_counted(at, field) {
-                        self.words.entry(field).or_default().push(Word { event: at, value });
+                    match is_own {
+                        true if self.is_counted(at, field) => {
+                            self.words.entry(field).or_default().push(Word { event: at, value });
+                        }
+                        true => self.refused.push((at, field)),
+                        false => {}
                     }
                 }
                 self.echoes += u32::from(!own && may_echo(header));
@@ -245,6 +285,26 @@ impl<'a> Fold<'a> {
         }
     }
 
+    /// Whether an event is in effect, told apart from why it is not.
+    pub(crate) fn event_state(&self, at: u32) -> WordState {
+        match self.counts[at as usize] {
+            true => WordState::Word,
+            false if self.waiting.contains(&at) => WordState::Waits,
+            false => WordState::OtherCopy,
+        }
+    }
+
+    /// What an event that is in effect is on one of its fields.
+    pub(crate) fn word_state(&self, at: u32, field: &FieldName) -> WordState {
+        let is_word = self.words.get(field).is_some_and(|words| words.iter().any(|word| word.event == at));
+        match self.event_state(at) {
+            WordState::Word if is_word => WordState::Word,
+            WordState::Word if self.refused.contains(&(at, field)) => WordState::NotCounted,
+            WordState::Word => WordState::Echo,
+            state => state,
+        }
+    }
+
     fn is_linear(&self, at: u32) -> bool {
         let header = &self.event(at).header;
         self.counts[at as usize] && header.seen.is_none() && line_class(header.kind) == Some(3)
@@ -264,9 +324,18 @@ impl<'a> Fold<'a> {
         }
         for (origin, mut list) in said {
             list.sort();
-            let known = before.list(list.into_iter());
-            for &at in linear.iter().filter(|at| self.event(**at).header.origin == *origin) {
-                before.learn(at, &known, self.time[at as usize]);
+            let overwritten = self.overwritten(&origin.side, field);
+            let mut ours: Vec<u32> =
+                linear.iter().copied().filter(|at| self.event(*at).header.origin == *origin).collect();
+            ours.sort_by_key(|at| self.time[*at as usize]);
+            // Between two overwritings the side's words build on each other; across one they do not.
+            for span in 0..=overwritten.len() {
+                let said = |(time, _): &(Millis, Vec<u32>)| overwritten.partition_point(|when| when <= time) == span;
+                let known = before.list(list.iter().filter(|word| said(word)).cloned());
+                let speaks = |at: &&u32| overwritten.partition_point(|when| *when < self.time[**at as usize]) == span;
+                for &at in ours.iter().filter(speaks) {
+                    before.learn(at, &known, self.time[at as usize]);
+                }
             }
         }
         for (side, fields) in &self.learned {
@@ -278,6 +347,22 @@ impl<'a> Fold<'a> {
         }
         before.settle_cycles();
         before
+    }
+
+    /// When writes of ours replaced what a side showed of a field that may merge, ascending.
+    ///
+    /// The side's author saw what we wrote, and of the side's own earlier words only those that we had known. What a write
+    /// replaced unheard must not look as if he had taken it out.
+    fn overwritten(&self, side: &str, field: &FieldName) -> Vec<Millis> {
+        if **field == *EXISTENCE || !self.book.may_merge(self.kind, field) {
+            return Vec::new();
+        }
+        let learned = self.learned.get(side).and_then(|fields| fields.get(&field)).into_iter().flatten();
+        let receipts = learned.filter(|(_, at)| self.event(*at).header.kind == Kind::Receipt);
+        let mut times: Vec<Millis> = receipts.map(|(time, _)| *time).collect();
+        times.sort();
+        times.dedup();
+        times
     }
 
     /// The words on a field that a receipt or the like carries.
@@ -296,6 +381,9 @@ impl<'a> Fold<'a> {
             timed: (0..self.heard.len() as u32).any(|at| self.is_linear(at)) || !self.learned.is_empty(),
             waiting: self.waiting.iter().map(|at| self.waiting_entry(*at)).collect(),
             contradicted: self.contradicted.clone(),
+            copies: self.copies.clone(),
+            unheard: self.unheard(),
+            aside: self.aside(),
             echoes: self.echoes,
             ..Record::default()
         };
@@ -316,8 +404,22 @@ impl<'a> Fold<'a> {
         (record, self.line())
     }
 
+    /// What sides have learned of and nobody has said yet.
+    fn unheard(&self) -> Vec<SaidId> {
+        let learned = self.learned.values().flat_map(BTreeMap::values).flatten();
+        let carried = learned.flat_map(|(_, at)| self.event(*at).header.carries.iter().flatten().copied());
+        let unheard: BTreeSet<SaidId> = carried.filter(|said| !self.by_said.contains_key(said)).collect();
+        unheard.into_iter().collect()
+    }
+
+    fn aside(&self) -> Option<Millis> {
+        let counted = (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]);
+        let headers = counted.map(|at| &self.event(at).header);
+        headers.filter(|header| is_aside(header.kind)).map(|header| header.said_at).max()
+    }
+
     fn waiting_entry(&self, at: u32) -> Waiting {
-        Waiting { entry: at, names: self.event(at).header.seen.clone().unwrap_or_default() }
+        Waiting::new(at, self.event(at))
     }
 
     fn resolve(&self, name: &FieldName, words: &[Word], before: &Before) -> Field {
@@ -385,6 +487,34 @@ impl<'a> Fold<'a> {
         }
     }
 
+    /// The events whose edits stand against the record's deletion, in no order that matters.
+    pub(crate) fn opponents(&self, existence: &Field) -> Vec<u32> {
+        let is_dead = |candidate: &&Candidate| candidate.value == Value::bool(false);
+        let dead: Vec<&Candidate> = existence.candidates.iter().filter(is_dead).collect();
+        if dead.is_empty() { Vec::new() } else { self.opposed_edits(&dead, &self.before(&existence.name)) }
+    }
+
+    /// What each word of a merged field brought into it; nothing for texts, which merge by characters.
+    pub(crate) fn parts(&self, field: &Field) -> Vec<(u32, Part)> {
+        let Some(words) = self.words.get(&field.name) else { return Vec::new() };
+        let words = words.iter().map(|word| Said { event: word.event, value: word.value }).collect();
+        let before = self.before(&field.name);
+        match self.merged_kind(field) {
+            FieldType::Counter => {
+                let differences = combine::differences(words, &before);
+                differences.into_iter().map(|(event, difference)| (event, Part::Difference(difference))).collect()
+            }
+            FieldType::Set => {
+                let part = |change: combine::Change| {
+                    let (adds, removes) = (change.adds.into_iter().collect(), change.removes.into_iter().collect());
+                    (change.event, Part::Elements { adds, removes })
+                };
+                combine::changes(words, &before).0.into_iter().map(part).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Edits that no deletion knew of, and that knew of no deletion.
     fn opposed_edits(&self, dead: &[&Candidate], before: &Before) -> Vec<u32> {
         let mut edits: BTreeMap<u32, Vec<&FieldName>> = BTreeMap::new();
@@ -435,8 +565,12 @@ impl<'a> Fold<'a> {
         let own = &self.event(at).header.origin;
         let time = self.time[at as usize];
         let learned = self.learned.get(&*own.side).and_then(|fields| fields.get_key_value(&field));
+        let overwritten = self.overwritten(&own.side, field);
+        let since = overwritten[..overwritten.partition_point(|when| *when < time)].last();
         let knows = |other: u32| {
-            let said = self.event(other).header.origin == *own && self.time[other as usize] < time;
+            let when = self.time[other as usize];
+            let said =
+                self.event(other).header.origin == *own && when < time && since.is_none_or(|since| when >= *since);
             let told = learned.is_some_and(|(_, list)| {
                 list.iter().any(|(when, carrier)| *when < time && self.carried(*carrier, field).contains(&other))
             });
@@ -446,26 +580,40 @@ impl<'a> Fold<'a> {
     }
 
     fn fill_sides(&self, record: &mut Record) {
-        for at in (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]) {
+        let counted = (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]);
+        let on_line = counted.filter(|at| line_class(self.event(*at).header.kind).is_some());
+        let mut linked = Vec::new();
+        for at in on_line {
             let header = &self.event(at).header;
-            if line_class(header.kind).is_some() {
-                let time = self.time[at as usize];
-                let state = record.side_mut(&header.origin.side);
-                state.newest = state.newest.max(time);
-                if header.origin.link.is_some() && (header.kind.is_said() || header.kind == Kind::Receipt) {
-                    state.link.clone_from(&header.origin.link);
-                }
+            let state = record.side_mut(&header.origin.side);
+            state.newest = state.newest.max(self.time[at as usize]);
+            if header.origin.link.is_some() && (header.kind.is_said() || header.kind == Kind::Receipt) {
+                linked.push(at);
             }
+        }
+        linked.sort_by(|a, b| self.compare_places(*a, *b));
+        for at in linked {
+            let origin = &self.event(at).header.origin;
+            record.side_mut(&origin.side).link.clone_from(&origin.link);
         }
         let connected = &self.book.newest().sides;
         for state in &mut record.sides {
-            if connected.get(&state.side).is_some_and(|spec| spec.connected) {
+            if connected.get(&state.side).is_some_and(|spec| spec.connected) || self.was_written(&state.side) {
                 let shows = self.shows.get(&*state.side).into_iter().flatten();
                 state.shows = shows.map(|(_, shown)| shown.clone()).collect();
             }
         }
         self.fill_writes(record);
         self.fill_parks(record);
+    }
+
+    /// Whether a write of ours has left for the side, which may have lost its connector since.
+    fn was_written(&self, side: &SideName) -> bool {
+        let counted = (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]);
+        counted.map(|at| &self.event(at).header).any(|header| {
+            let write = matches!(header.kind, Kind::Sent | Kind::Receipt) && !header.fields.is_empty();
+            write && header.origin.side == *side
+        })
     }
 
     /// A write is open until an outcome bears its key or a receipt stands after it: writes to a record go one after the
@@ -551,6 +699,11 @@ pub(super) fn may_echo(header: &Header) -> bool {
     !header.fields.is_empty() && header.kind.is_said() && header.kind != Kind::Observe
 }
 
+/// Whether a statement of a side stands on no line.
+pub(super) fn is_aside(kind: Kind) -> bool {
+    line_class(kind).is_none() && kind != Kind::Decide
+}
+
 /// Where events of a kind stand on their side's line among events of the same time; `None`: on no line.
 pub(super) fn line_class(kind: Kind) -> Option<u8> {
     match kind {
@@ -563,7 +716,7 @@ pub(super) fn line_class(kind: Kind) -> Option<u8> {
 }
 
 /// Whether the rules of its time let this side edit the field.
-pub(super) fn is_counted(kind: &str, field: &FieldName, event: &Event, book: &Rulebook) -> bool {
+pub(crate) fn is_counted(kind: &str, field: &FieldName, event: &Event, book: &Rulebook) -> bool {
     let origin = &event.header.origin;
     let time = book.corrected(&origin.side, event.header.said_at);
     **field == *EXISTENCE || book.at(time).field(kind, field).is_none_or(|spec| spec.counts(&origin.side))

@@ -16,5 +16,6 @@ pub mod record;
 
 pub use advance::{Advance, advance};
 pub use fold::{Fold, Heard, fold};
+pub(crate) use fold::{Part, WordState, is_counted};
 pub use line::Line;
 pub use record::{Candidate, Existence, Field, Reason, Record};

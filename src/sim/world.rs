@@ -275,8 +275,17 @@ impl World {
     /// # Errors
     /// If the store fails.
     pub fn rest(&mut self) -> Result<bool, EngineError> {
-        for _round in 0..10_000 {
-            if _round > 2000 { eprintln!("round {_round} {:?} {:?} {:?}", self.clock.now(), self.engine().outbox("crm")?, self.engine().outbox("portal")?); if _round > 2010 { panic!() } }
+        for _ in 0..10_000 {
+                eprintln!(
+                    "round {_round} {:?} {:?} {:?}",
+                    self.clock.now(),
+                    self.engine().outbox("crm")?,
+                    self.engine().outbox("portal")?
+                );
+                if _round > 2010 {
+                    panic!()
+                }
+            }
             self.pass(1)?;
             let now = self.clock.now();
             let mut next: Vec<Millis> = self.places.iter().filter_map(|place| place.post.next()).collect();
