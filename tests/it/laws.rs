@@ -71,7 +71,12 @@ proptest! {
         let events = and_then(&story, |telling| {
             telling.edit(of, LATE, &[("city", "null"), ("name", "null"), ("phone", "null"), ("tags", "null")]);
         });
-        for field in fold(&events, &story.book).fields.into_values() {
+        for (name, field) in fold(&events, &story.book).fields {
+            // What a write of ours replaced unheard in a field that merges, the side's next author has not taken out.
+            let replaced = |event: &Event| event.header.kind == Kind::Receipt && *event.header.origin.side == *of;
+            if story.book.may_merge("contact", &name) && story.events.iter().any(replaced) {
+                continue;
+            }
             let of_side: Vec<_> = field.candidates.iter().filter(|(by, ..)| by == of).collect();
             // An edit that does not count supersedes nothing.
             if of_side.iter().any(|(_, at, ..)| *at == BEGIN + LATE) {

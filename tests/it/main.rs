@@ -8,6 +8,7 @@ mod manifest_faults;
 mod manifest_schema;
 mod merged;
 mod reference;
+mod sending;
 mod setting;
 mod stories;
 mod telling;
