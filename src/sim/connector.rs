@@ -26,6 +26,8 @@ struct State {
     away: Vec<(Millis, Millis)>,
     /// After how many more writes the line hangs for good, as when the process is about to be killed.
     hangs_after: Option<u64>,
+    /// Whether a call hangs now.
+    hangs: bool,
     sent: Sent,
 }
 
@@ -47,7 +49,7 @@ pub struct Sent {
 impl Line {
     /// A line to `side`.
     pub fn new(side: Arc<Mutex<Side>>, clock: HandClock, batch_most: usize, faults: Faults, chance: Chance) -> Self {
-        let state = State { faults, chance, away: Vec::new(), hangs_after: None, sent: Sent::default() };
+        let state = State { faults, chance, away: Vec::new(), hangs_after: None, hangs: false, sent: Sent::default() };
         Line { side, clock, batch_most, state: Mutex::new(state) }
     }
 
@@ -74,7 +76,8 @@ impl Line {
 
     /// Ends a hang.
     pub fn mend(&self) {
-        self.state().hangs_after = None;
+        let mut state = self.state();
+        (state.hangs_after, state.hangs) = (None, false);
     }
 
     /// Whether the line is going to hang, or does.
@@ -82,9 +85,9 @@ impl Line {
         self.state().hangs_after.is_some()
     }
 
-    /// Whether the line hangs now.
+    /// Whether a call hangs now.
     pub fn hangs(&self) -> bool {
-        self.state().hangs_after == Some(0)
+        self.state().hangs
     }
 
     /// What goes wrong from now on.
@@ -176,7 +179,10 @@ impl Connector for Line {
             for write in writes {
                 match self.deliver_one(write) {
                     Some(outcome) => outcomes.push(outcome),
-                    None => std::future::pending().await,
+                    None => {
+                        self.state().hangs = true;
+                        std::future::pending().await
+                    }
                 }
             }
             outcomes

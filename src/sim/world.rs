@@ -127,8 +127,7 @@ impl World {
             Place::new(first, setting.batch_most[0], faults, (&clock, &journal), &mut chance),
             Place::new(second, setting.batch_most[1], faults, (&clock, &journal), &mut chance),
         ];
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-        let runtime = runtime.expect("a runtime for one thread can be made");
+        let runtime = runtime();
         let mut world = World {
             clock,
             places,
@@ -170,6 +169,8 @@ impl World {
     pub fn kill(&mut self) {
         self.places.iter_mut().for_each(|place| place.sender = None);
         self.engine = None;
+        // What still runs on other threads would keep the store open; this waits for it.
+        self.runtime = runtime();
     }
 
     /// Closes the engine in order.
@@ -329,6 +330,11 @@ impl World {
         }
         Ok(unread)
     }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    runtime.expect("a runtime for one thread can be made")
 }
 
 /// A step, or nothing where the line hangs: the step would never end, so its future is dropped, as when a process dies.

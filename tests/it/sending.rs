@@ -138,7 +138,7 @@ fn healed_an_edit_that_our_write_overwrote_unheard_is_judged_and_restored() {
     rig.edit("crm", &[("first_name", "Ana")]);
     rig.rest();
     // Both edit at once. Ours reaches the CRM before the CRM's webhook reaches us, so what the agent wrote is gone there.
-    rig.world.place("crm").post.faults = Faults { takes: (500, 500), ..Faults::default() };
+    rig.world.places[0].post.faults = Faults { takes: (500, 500), ..Faults::default() };
     rig.edit("crm", &[("first_name", "Anna")]);
     rig.world.post_webhooks();
     rig.pass(10);
@@ -155,7 +155,7 @@ fn healed_even_if_the_webhook_of_the_overwritten_edit_never_comes() {
     let mut rig = rig();
     rig.edit("crm", &[("first_name", "Ana")]);
     rig.rest();
-    rig.world.place("crm").post.faults = Faults { lost: 1000, ..Faults::default() };
+    rig.world.places[0].post.faults = Faults { lost: 1000, ..Faults::default() };
     rig.edit("crm", &[("first_name", "Anna")]);
     rig.world.post_webhooks();
     rig.pass(10);
