@@ -1,6 +1,9 @@
 //! What is tested from the outside, in one binary.
 
 mod by_example;
+mod data;
+mod documents;
+mod kill;
 mod laws;
 mod manifest;
 mod manifest_faults;
