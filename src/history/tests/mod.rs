@@ -75,13 +75,15 @@ impl World {
 
     /// Says `set` of deal/1 as `side`; linear.
     fn say(&self, side: &str, actor: &str, time: &str, set: &str) -> u64 {
-        self.line(side, &format!(r#""actor":"{actor}","record":"deal/1","at_ms":{},"set":{set}"#, at(time).0))
+        let at = at(time).0;
+        self.line(side, &format!(r#"{}"record":"deal/1","at_ms":{at},"set":{set}"#, by(actor)))
     }
 
     /// As [`World::say`], having seen only the statements of these numbers.
     fn say_on(&self, base: &[u64], side: &str, actor: &str, time: &str, set: &str) -> u64 {
         let at = at(time).0;
-        self.line(side, &format!(r#""actor":"{actor}","record":"deal/1","at_ms":{at},"base":{base:?},"set":{set}"#))
+        let by = by(actor);
+        self.line(side, &format!(r#"{by}"record":"deal/1","at_ms":{at},"base":{base:?},"set":{set}"#))
     }
 
     /// Takes a neutral line whose `seq` and `side` are filled in; returns its number.
@@ -126,6 +128,11 @@ impl World {
     fn store(&self) -> PathBuf {
         self.dir.path().join("store")
     }
+}
+
+/// The member that names an author; an empty name is none, as of a side that does not say.
+fn by(actor: &str) -> String {
+    if actor.is_empty() { String::new() } else { format!(r#""actor":"{actor}","#) }
 }
 
 fn told(change: &Change) -> String {
