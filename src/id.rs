@@ -3,8 +3,9 @@
 //! This file is the only door to BLAKE3. Every hash has a purpose baked into its key or its
 //! context string, so bytes hashed for one purpose never pass for another.
 
-use std::{borrow::Borrow, fmt, ops::Deref, sync::Arc};
+use std::{borrow::Borrow, cell::RefCell, collections::HashMap, fmt, ops::Deref, sync::Arc};
 
+use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
 /// The longest record id, field name, side name or link id, in bytes.
@@ -185,6 +186,31 @@ impl Hashing {
     }
 }
 
+/// How many different names a thread keeps at hand.
+const NAMES_MAX: usize = 1024;
+
+thread_local! {
+    /// Fields and sides are few and named again and again: they share their bytes.
+    static NAMES: RefCell<HashMap<Box<str>, Arc<str>, FxBuildHasher>> = RefCell::default();
+}
+
+fn shared(text: &str) -> Arc<str> {
+    NAMES.with_borrow_mut(|names| {
+        if let Some(name) = names.get(text) {
+            return name.clone();
+        }
+        let name: Arc<str> = text.into();
+        if names.len() < NAMES_MAX {
+            names.insert(text.into(), name.clone());
+        }
+        name
+    })
+}
+
+fn is_shared(text: &str) -> bool {
+    NAMES.with_borrow(|names| names.contains_key(text))
+}
+
 /// Why a text cannot be a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
@@ -315,8 +341,10 @@ impl FieldName {
     /// # Errors
     /// If it is empty, too long, or holds control characters.
     pub fn new(text: &str) -> Result<Self, NameError> {
-        check_name(text)?;
-        Ok(FieldName(text.into()))
+        if !is_shared(text) {
+            check_name(text)?;
+        }
+        Ok(FieldName(shared(text)))
     }
 }
 
@@ -326,8 +354,10 @@ impl SideName {
     /// # Errors
     /// If it is empty, too long, or holds control characters.
     pub fn new(text: &str) -> Result<Self, NameError> {
-        check_name(text)?;
-        Ok(SideName(text.into()))
+        if !is_shared(text) {
+            check_name(text)?;
+        }
+        Ok(SideName(shared(text)))
     }
 }
 

@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 pub mod capture;
+pub mod cli;
 pub mod clock;
 pub mod codec;
 pub mod engine;
@@ -14,5 +15,7 @@ pub mod manifest;
 pub mod merge;
 pub mod projection;
 pub mod rulebook;
+pub mod send;
+pub mod sim;
 pub mod state;
 pub mod value;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::Millis,
-    field::{DeleteRule, FieldSpec},
+    field::{DeleteRule, FieldSpec, Rule},
     id::{SaidId, SideName},
 };
 
@@ -132,6 +132,12 @@ impl Rulebook {
     pub fn at(&self, time: Millis) -> &Edition {
         let after = self.editions.partition_point(|(from, _, _)| *from <= time);
         &self.editions[after.saturating_sub(1)].2
+    }
+
+    /// Whether any edition merges the field, so that all its words are needed to resolve it.
+    pub fn may_merge(&self, kind: &str, field: &str) -> bool {
+        let merges = |edition: &Edition| edition.field(kind, field).is_some_and(|spec| spec.rule == Rule::Merge);
+        self.editions.iter().any(|(_, _, edition)| merges(edition))
     }
 
     /// The newest rules.

@@ -24,6 +24,7 @@ pub struct Builder {
     path: PathBuf,
     manifest: Option<String>,
     create: bool,
+    adopted: Option<(String, TenantKey)>,
     rebuild: bool,
     segment_bytes: u64,
     checkpoint_every: u64,
@@ -54,6 +55,7 @@ impl Builder {
             path,
             manifest: None,
             create: true,
+            adopted: None,
             rebuild: false,
             segment_bytes: Options::default().segment_bytes,
             checkpoint_every: 1 << 20,
@@ -74,6 +76,13 @@ impl Builder {
     /// Whether a store is made where there is none. Default: yes.
     pub fn create(mut self, create: bool) -> Self {
         self.create = create;
+        self
+    }
+
+    /// Takes over the tenant of an export: a new store is made with this name and key, and without a manifest of its
+    /// own, since the first event of the export is one. A store that exists must have them already.
+    pub fn adopt(mut self, tenant: impl Into<String>, key: TenantKey) -> Self {
+        self.adopted = Some((tenant.into(), key));
         self
     }
 
@@ -137,6 +146,9 @@ impl Builder {
         let checkpointed = Checkpoint::read(&*self.disk, &state_dir).unwrap_or_default().seq;
         let log = self.open_log(manifest.as_ref(), checkpointed, &mut opening)?;
         let (tenant, key) = (log.tenant().0.to_owned(), log.tenant().1.clone());
+        if self.adopted.as_ref().is_some_and(|(_, adopted)| *adopted != key) {
+            return Err(EngineError::Key(self.path));
+        }
         if let Some(manifest) = manifest.as_ref().filter(|manifest| manifest.tenant != tenant) {
             return Err(EngineError::Tenant { store: tenant, manifest: manifest.tenant.clone() });
         }
@@ -166,9 +178,10 @@ impl Builder {
                 checkpoint_every: self.checkpoint_every,
             }),
         };
-        if !read_only {
+        let awaits_rules = self.adopted.is_some() && engine.core()?.book.is_empty();
+        if !read_only && !awaits_rules {
             engine.put_first_manifest(self.manifest.as_deref(), manifest.as_ref())?;
-            engine.core()?.resume_outbox()?;
+            engine.resume()?;
         }
         Ok((engine, opening))
     }
@@ -186,13 +199,16 @@ impl Builder {
                 Ok(log)
             }
             Err(LogError::Missing { .. }) if self.create => {
+                self.disk.create_dir(&self.path).map_err(|source| io_error("make", &self.path, source))?;
+                opening.created = true;
+                if let Some((tenant, key)) = &self.adopted {
+                    return Ok(Log::create(self.disk.clone(), &dir, key, tenant, options)?);
+                }
                 let mut key = [0; 32];
                 getrandom::fill(&mut key)
                     .map_err(|_| io_error("get random bytes for", &dir, std::io::ErrorKind::Other.into()))?;
-                self.disk.create_dir(&self.path).map_err(|source| io_error("make", &self.path, source))?;
                 let builtin = Manifest::builtin();
                 let tenant = &manifest.unwrap_or(&builtin).tenant;
-                opening.created = true;
                 Ok(Log::create(self.disk.clone(), &dir, &TenantKey(key), tenant, options)?)
             }
             Err(LogError::Missing { .. }) => Err(EngineError::NoStore(self.path.clone())),

@@ -175,6 +175,7 @@ impl Core {
 
     /// Takes sealed statements into the log and into their records.
     pub fn take(&mut self, log: &Log, sealed: Vec<Sealed>) -> Result<Vec<Said>, EngineError> {
+        self.check_rules(&sealed)?;
         let mut fresh: Vec<bool> = Vec::with_capacity(sealed.len());
         let mut batch: HashMap<SaidId, usize, FxBuildHasher> = HashMap::default();
         for (at, one) in sealed.iter().enumerate() {
@@ -190,7 +191,7 @@ impl Core {
             .iter()
             .zip(&fresh)
             .filter(|(_, fresh)| **fresh)
-            .map(|(one, _)| Entry { header: &one.header, payload: &one.payload })
+            .map(|(one, _)| Entry { id: one.id(), header: &one.header, payload: &one.payload })
             .collect();
         let appended = log.append(&entries)?;
         let mut seq = appended.first;
@@ -214,16 +215,28 @@ impl Core {
         Ok(said)
     }
 
+    /// Refuses what must never be in the log: a manifest that cannot be read again, anything before the first one.
+    fn check_rules(&self, sealed: &[Sealed]) -> Result<(), EngineError> {
+        let manifest = |one: &Sealed| match &one.event.payload.detail {
+            Detail::Manifest(text) if one.event.header.record.is_empty() => Some(text.clone()),
+            _ => None,
+        };
+        if self.book.is_empty() && sealed.first().is_some_and(|first| manifest(first).is_none()) {
+            return Err(EngineError::NoRules);
+        }
+        for text in sealed.iter().filter(|one| one.event.header.kind == Kind::Manifest).filter_map(manifest) {
+            Manifest::parse(&text).map_err(EngineError::Manifest)?;
+        }
+        Ok(())
+    }
+
     /// Whether the record's line has this statement already.
     fn knows(&mut self, log: &Log, event: &Event) -> Result<bool, EngineError> {
         let said = event.header.said;
         let held = self.hold(&event.header.record)?;
         let Some(at) = held.line.find(&said) else { return Ok(false) };
-        if event.header.named.source().is_none() && held.record.contradicted.is_empty() {
-            return Ok(true);
-        }
         let same = |entry: &&merge::line::Entry| entry.said == said;
-        let copies: Vec<(Seq, Place)> = match held.record.contradicted.is_empty() {
+        let copies: Vec<(Seq, Place)> = match held.record.contradicted.is_empty() && held.record.copies.is_empty() {
             true => vec![(held.line.entries()[at as usize].seq, held.line.entries()[at as usize].place)],
             false => held.line.entries().iter().filter(same).map(|entry| (entry.seq, entry.place)).collect(),
         };
@@ -298,7 +311,7 @@ impl Core {
     /// Resolves a record anew from its events in the log, and one more.
     fn refold(&self, log: &Log, held: &mut Held, more: Option<&Heard>) -> Result<(), EngineError> {
         let mut events = read_line(log, &self.key, &held.line)?;
-        events.extend(more.cloned());
+        events.extend(more.filter(|heard| held.line.position(heard.seq).is_none()).cloned());
         (held.record, held.line) = merge::fold(&events, &self.book);
         Ok(())
     }

@@ -3,8 +3,11 @@
 //! A synchronous core. Calls may come from many threads: statements are sealed outside the lock, taken into the
 //! resolved records under it, and answered when the log has them on disk.
 
+mod audit;
 mod builder;
+mod carry;
 mod core;
+mod observe;
 mod outbox;
 mod peek;
 mod replay;
@@ -17,8 +20,8 @@ use std::{
     },
 };
 
+pub use audit::{Audit, Finding, Part};
 pub use builder::{Builder, Opening};
-pub use outbox::{Ask, Outcome, Receipt, Seen, Write};
 pub(crate) use peek::Peek;
 
 use self::core::Core;
@@ -102,6 +105,12 @@ pub enum EngineError {
         /// The record.
         record: RecordId,
     },
+    /// The store has another key than the one that was to be taken over.
+    #[error("the store in {} has another key: an export goes into a store of the same tenant, or into a new one", .0.display())]
+    Key(PathBuf),
+    /// Something else came before the first manifest.
+    #[error("the store has no rules yet: its first event has to be a manifest")]
+    NoRules,
     /// There is no store, and none was to be made.
     #[error("there is no store in {}", .0.display())]
     NoStore(PathBuf),
@@ -314,9 +323,10 @@ impl Engine {
     /// The rules in force.
     ///
     /// # Errors
-    /// If the engine has stopped.
+    /// If there are none yet, as in a store that awaits an export, or the engine has stopped.
     pub fn edition(&self) -> Result<Edition, EngineError> {
-        Ok(self.core()?.book.newest().clone())
+        let core = self.core()?;
+        if core.book.is_empty() { Err(EngineError::NoRules) } else { Ok(core.book.newest().clone()) }
     }
 
     /// Puts another manifest in force from now on, by an event; one that means the same changes nothing.

@@ -4,16 +4,15 @@
 //! newer word replaces an unsent older one. Before a write is handed out its `sent` event is on disk. A write of
 //! which nothing is known, after a crash or a time-out, is read back before anything else goes to its record.
 
-use std::collections::BTreeSet;
-
 use super::{Engine, EngineError, core::Core};
 use crate::{
     clock::Millis,
-    event::{Author, Detail, Draft, Event, Kind, Origin},
+    event::{Author, Detail, Draft, Kind, Origin},
     id::{FieldName, RecordId, SaidId, Seq, SideName},
     merge::{Heard, Record},
     projection::{self, Plan, Put},
     rulebook::EXISTENCE,
+    send::{Ask, Outcome, Receipt, Write},
     value::Value,
 };
 
@@ -21,95 +20,19 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Row {
     pub since: Millis,
-    not_before: Millis,
-    attempts: u32,
-    /// Handed out, and its outcome not known yet.
-    busy: bool,
-    /// The key of a write that certainly did not reach the side.
-    unsent: Option<String>,
-}
-
-/// A write, ready to leave: its `sent` event is on disk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Write {
-    /// The side.
-    pub side: SideName,
-    /// The record.
-    pub record: RecordId,
-    /// The side's own id for it, where it has said one.
-    pub link: Option<Box<str>>,
-    /// Whether the side has no such record and is to make it.
-    pub create: bool,
-    /// Whether the side is to delete it.
-    pub delete: bool,
-    /// The fields that differ, with their values; null clears one.
-    pub fields: Vec<(FieldName, Value)>,
-    /// Under this key the write may be repeated without harm.
-    pub key: String,
-    /// Who said the first of the values.
-    pub author: Author,
-    /// How often it was tried before.
+    pub not_before: Millis,
     pub attempts: u32,
-    puts: Vec<Put>,
-}
-
-/// What became of a write.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The side took it.
-    Applied(Receipt),
-    /// The side refused it for good.
-    Refused {
-        /// In the side's words.
-        reason: String,
-    },
-    /// It certainly did not take effect; it may be tried again after this many milliseconds.
-    RetryAfter(i64),
-    /// It may or may not have taken effect: it is read back before anything else is sent.
-    Unknown,
-}
-
-/// A side's answer to a write.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Receipt {
-    /// The side's own id for the record.
-    pub link: Option<Box<str>>,
-    /// The side's own time of the write; `None`: it does not say.
-    pub at: Option<Millis>,
-    /// What the side now shows of the written fields, as far as it says; a field it does not speak of shows what was sent.
-    pub shows: Vec<(FieldName, Value)>,
-}
-
-/// A question: what does the side show of this record?
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ask {
-    /// The side.
-    pub side: SideName,
-    /// The record.
-    pub record: RecordId,
-    /// The side's own id for it.
-    pub link: Option<Box<str>>,
-    /// The fields; empty: all.
-    pub fields: Vec<FieldName>,
-}
-
-/// The answer to an [`Ask`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
-    /// Whether the side has the record.
-    pub found: bool,
-    /// The side's own id for it.
-    pub link: Option<Box<str>>,
-    /// What it shows, each with the time of that field's last change where the side keeps one.
-    pub fields: Vec<(FieldName, Value, Option<Millis>)>,
-    /// When the record last changed, by the side's clock.
-    pub modified: Option<Millis>,
+    /// Handed out, and its outcome not known yet.
+    pub busy: bool,
+    /// The key of a write that certainly did not reach the side.
+    pub unsent: Option<String>,
 }
 
 impl Core {
-    /// Takes up the writes that waited when the store was last open.
-    pub fn resume_outbox(&mut self) -> Result<(), EngineError> {
+    /// Takes up the rows of the last checkpoint; each is looked at again, because the log may have gone on since.
+    fn resume_outbox(&mut self) -> Result<(), EngineError> {
         for (side, record, since) in self.store.outbox()? {
+            self.touched.insert(record.clone());
             self.rows.entry((side, record)).or_insert_with(|| Row::since(since));
         }
         Ok(())
@@ -214,12 +137,12 @@ impl Core {
 }
 
 impl Row {
-    fn since(since: Millis) -> Self {
+    pub fn since(since: Millis) -> Self {
         Row { since, not_before: since, attempts: 0, busy: false, unsent: None }
     }
 }
 
-fn origin_of(record: &Record, side: &SideName) -> Origin {
+pub(super) fn origin_of(record: &Record, side: &SideName) -> Origin {
     let link = record.side(side).and_then(|state| state.link.clone());
     Origin { side: side.clone(), link, node: None }
 }
@@ -248,6 +171,13 @@ impl Engine {
         Ok(self.inner.log.last())
     }
 
+    /// Takes up the writes that waited when the store was last open, and those that the replayed tail of the log asks for.
+    pub(super) fn resume(&self) -> Result<(), EngineError> {
+        let mut core = self.core()?;
+        core.resume_outbox()?;
+        self.finish(core, Vec::new())
+    }
+
     /// How many records are not in agreement with a side, and since when the longest of them.
     ///
     /// # Errors
@@ -257,6 +187,16 @@ impl Engine {
         let rows = core.rows.iter().filter(|((of, _), _)| **of == *side);
         let since = rows.clone().map(|(_, row)| row.since).min();
         Ok((rows.count(), since))
+    }
+
+    /// When something is next due for a side; `None`: nothing waits, or all of it is handed out.
+    ///
+    /// # Errors
+    /// If the engine has stopped.
+    pub fn next_due(&self, side: &str) -> Result<Option<Millis>, EngineError> {
+        let core = self.core()?;
+        let rows = core.rows.iter().filter(|((of, _), row)| **of == *side && !row.busy);
+        Ok(rows.map(|(_, row)| row.not_before).min())
     }
 
     /// Hands out what is due for a side: at most `most` writes and questions, one for each record.
@@ -353,9 +293,9 @@ impl Engine {
                     (row.attempts, row.since) = (0, now);
                     drafts.extend(write.receipt_drafts(&state, receipt, at));
                 }
-                Outcome::Refused { reason } => {
+                Outcome::Refused { reason, fields } => {
                     row.attempts = 0;
-                    drafts.push(write.refused_draft(&state, reason, at));
+                    drafts.push(write.refused_draft(&state, reason, &fields, at));
                 }
                 Outcome::RetryAfter(millis) => {
                     row.attempts += 1;
@@ -371,104 +311,17 @@ impl Engine {
         self.finish(core, drafts)
     }
 
-    fn finish(&self, mut core: std::sync::MutexGuard<'_, Core>, drafts: Vec<Draft>) -> Result<(), EngineError> {
+    pub(super) fn finish(
+        &self,
+        mut core: std::sync::MutexGuard<'_, Core>,
+        drafts: Vec<Draft>,
+    ) -> Result<(), EngineError> {
         self.log_own(&mut core, drafts)?;
         self.settle(&mut core)?;
         let last = self.inner.log.last();
         drop(core);
         self.wait(last)
     }
-
-    /// Takes the answer to a question; `None`: the side could not be asked, try again after `retry` milliseconds.
-    ///
-    /// # Errors
-    /// If the log or the state fails.
-    pub fn seen(&self, ask: Ask, answer: Result<Seen, i64>) -> Result<(), EngineError> {
-        let mut core = self.core()?;
-        let now = self.now();
-        let key = (ask.side.clone(), ask.record.clone());
-        let row = core.rows.entry(key).or_insert_with(|| Row::since(now));
-        row.busy = false;
-        let seen = match answer {
-            Ok(seen) => seen,
-            Err(retry) => {
-                row.attempts += 1;
-                row.not_before = now.plus(retry);
-                return Ok(());
-            }
-        };
-        let drafts = self.seen_drafts(&mut core, &ask, seen, now)?;
-        core.touched.insert(ask.record);
-        self.finish(core, drafts)
-    }
-
-    /// What a read-back says: which write took effect, and what the side shows besides.
-    fn seen_drafts(&self, core: &mut Core, ask: &Ask, seen: Seen, now: Millis) -> Result<Vec<Draft>, EngineError> {
-        let held = core.hold(&ask.record)?;
-        let (state, line) = (held.record.clone(), held.line.clone());
-        let at = core.book.on_side(&ask.side, now);
-        let mut shows = seen.fields;
-        if ask.fields.is_empty() {
-            let field = FieldName::new(EXISTENCE).expect("a good name");
-            shows.push((field, Value::bool(seen.found), None));
-        }
-        let link = seen.link.or_else(|| origin_of(&state, &ask.side).link);
-        let origin = Origin { side: ask.side.clone(), link, node: None };
-        let mut drafts = Vec::new();
-        let mut settled: BTreeSet<FieldName> = BTreeSet::new();
-        if let Some(write) = state.side(&ask.side).and_then(|state| state.in_flight.last()) {
-            let entry = &line.entries()[write.entry as usize];
-            let sent = self.event_at(entry.seq, entry.place)?;
-            let draft = confirmed(&sent, &write.key, &shows, &origin, seen.modified.unwrap_or(at));
-            settled.extend(draft.words.iter().map(|(field, _)| field.clone()));
-            drafts.push(draft);
-        }
-        for (field, value, changed) in shows {
-            let known =
-                state.side(&ask.side).and_then(|state| state.shown(&field)).and_then(|shown| shown.newest.as_ref());
-            let missing = *field == *EXISTENCE && known.is_none();
-            if settled.contains(&field) || known == Some(&value) && !ask.fields.contains(&field) || missing {
-                continue;
-            }
-            let time = changed.or(seen.modified).unwrap_or(at);
-            let mut draft = Draft::new(Kind::Observe, ask.record.clone(), origin.clone(), time, Author::default());
-            draft.coarse = changed.is_none();
-            // Where only a read-back can tell, it comes after all that the side can have shown.
-            if ask.fields.contains(&field) {
-                let candidates = state.field(&field).map(|field| &field.candidates);
-                draft.seen = candidates.map(|candidates| candidates.iter().map(|candidate| candidate.said).collect());
-            }
-            draft.words = vec![(field, value)];
-            drafts.push(draft);
-        }
-        Ok(drafts)
-    }
-}
-
-/// The receipt that a read-back stands for: the fields that show what was sent, perhaps none.
-fn confirmed(
-    sent: &Event,
-    key: &str,
-    shows: &[(FieldName, Value, Option<Millis>)],
-    origin: &Origin,
-    at: Millis,
-) -> Draft {
-    let header = &sent.header;
-    let shown = |field: &FieldName| shows.iter().find(|(name, _, _)| name == field);
-    let fits = |(index, (field, value)): (usize, (&FieldName, &Value))| {
-        let (_, there, changed) = shown(field)?;
-        let cleared = value.is_null() && there.is_null();
-        (there == value || cleared).then(|| (field.clone(), value.clone(), header.carries[index].clone(), *changed))
-    };
-    let fields: Vec<_> = sent.words().enumerate().filter_map(fits).collect();
-    let time = fields.iter().filter_map(|(_, _, _, changed)| *changed).max().unwrap_or(at);
-    let mut draft = Draft::new(Kind::Receipt, header.record.clone(), origin.clone(), time, Author::engine());
-    draft.detail = Detail::Write(key.to_owned());
-    for (field, value, carries, _) in fields {
-        draft.words.push((field, value));
-        draft.carries.push(carries);
-    }
-    draft
 }
 
 impl Write {
@@ -513,8 +366,13 @@ impl Write {
         draft
     }
 
-    fn refused_draft(&self, state: &Record, reason: String, at: Millis) -> Draft {
+    /// What the side blames is parked; where it blames nothing that was sent, all of the write is.
+    fn refused_draft(&self, state: &Record, reason: String, blamed: &[FieldName], at: Millis) -> Draft {
         let mut draft = self.draft(Kind::Refused, state, at);
+        if draft.words.iter().any(|(field, _)| blamed.contains(field)) {
+            let both = draft.words.into_iter().zip(draft.carries);
+            (draft.words, draft.carries) = both.filter(|((field, _), _)| blamed.contains(field)).unzip();
+        }
         draft.detail = Detail::Refusal { key: self.key.clone(), reason };
         draft
     }

@@ -12,15 +12,18 @@ use std::{
 
 use super::{
     APPEND_BYTES_MAX, ENTRY_BYTES_MAX, Entry, LogError, OwnedEntry,
-    disk::{DiskFile, DiskLock},
-    segment::{Body, FRAME_BYTES_MIN, HEAD_BYTES, Header, RawEntry},
+    disk::DiskLock,
+    entry::{Entries, RawEntry},
+    segment::{Body, FRAME_BYTES_MIN, HEAD_BYTES},
     segments::{Segments, locked},
-    walk::Span,
+    write::{Tip, Writer},
 };
-use crate::id::{Digest, Place, Seq, TenantKey};
+use crate::id::{Place, Seq, TenantKey};
 
 /// A frame that has this many bytes takes no more calls' entries in: who waits for it should not wait too long.
 const SHARED_FRAME_BYTES: usize = 4 << 20;
+/// One body forms, one is written, and a few callers put theirs together.
+const SPARE_BODIES: usize = 4;
 const SEGMENT_BYTES_MAX: u64 = 2 << 30;
 
 /// Where entries went.
@@ -46,18 +49,18 @@ pub struct Log {
 
 /// A frame that forms.
 pub(super) struct Frame {
-    segment: u32,
-    at: u64,
-    first: Seq,
-    body: Body,
+    pub segment: u32,
+    pub at: u64,
+    pub first: Seq,
+    pub body: Body,
 }
 
 impl Frame {
-    fn end(&self) -> u64 {
+    pub fn end(&self) -> u64 {
         self.at + (FRAME_BYTES_MIN + self.body.bytes.len()) as u64
     }
 
-    fn next(&self) -> Seq {
+    pub fn next(&self) -> Seq {
         Seq(self.first.0 + u64::from(self.body.count))
     }
 
@@ -76,7 +79,7 @@ impl Frame {
 
     fn place_of(&self, seq: Seq) -> Option<Place> {
         let nth = usize::try_from(seq.0.checked_sub(self.first.0)?).ok()?;
-        let entry = super::segment::Entries::of(&self.body.bytes).nth(nth)??;
+        let entry = Entries::of(&self.body.bytes).nth(nth)??;
         Some(place(self.segment, self.at, entry.at))
     }
 }
@@ -95,6 +98,8 @@ pub(super) struct Pending {
     room: Condvar,
     /// A frame became durable, or none will any more.
     done: Condvar,
+    /// Emptied bodies, whose memory the next ones take.
+    spare: Mutex<Vec<Body>>,
 }
 
 struct State {
@@ -103,16 +108,6 @@ struct State {
     durable: Seq,
     failed: Option<Arc<io::Error>>,
     closing: bool,
-}
-
-/// Where a log that was created or recovered goes on.
-pub(super) struct Tip {
-    /// The last segment; its `stop` is what the next frame is chained to.
-    pub span: Span,
-    pub next: Seq,
-    pub link: Digest,
-    /// The file ends with the mark of a clean close, over which the next frame is written.
-    pub marked: bool,
 }
 
 impl Log {
@@ -131,6 +126,7 @@ impl Log {
             work: Condvar::new(),
             room: Condvar::new(),
             done: Condvar::new(),
+            spare: Mutex::default(),
         });
         let mut log = Log {
             segment_bytes: segment_bytes.min(SEGMENT_BYTES_MAX),
@@ -142,9 +138,7 @@ impl Log {
         };
         if damaged.is_none() {
             let file = log.segments.file(tip.span.number)?;
-            let Tip { span, next, link, marked } = tip;
-            let segments = Arc::clone(&log.segments);
-            let writer = Writer { segments, file, span, next, link, marked, out: Vec::new() };
+            let writer = Writer::new(Arc::clone(&log.segments), file, tip);
             let pending = Arc::clone(&log.pending);
             let spawned = thread::Builder::new().name("syncline-log".into()).spawn(move || pending.run(writer));
             log.writer = Some(spawned.map_err(log.segments.io_error("start the writer of", log.segments_last()))?);
@@ -189,7 +183,8 @@ impl Log {
         if let Some(seq) = self.damaged {
             return Err(LogError::ReadOnly { seq });
         }
-        let (body, starts) = gather(entries)?;
+        let mut body = self.pending.spare_body();
+        let starts = gather(entries, &mut body)?;
         let mut state = self.pending.lock();
         loop {
             state.refuse_if_failed()?;
@@ -203,12 +198,13 @@ impl Log {
         let places = starts.iter().map(|at| place(forming.segment, forming.at, before + at)).collect();
         let last = Seq(first.0 + u64::from(body.count) - 1);
         if forming.body.count == 0 {
-            forming.body = body;
+            std::mem::swap(&mut forming.body, &mut body);
         } else {
             forming.body.join(&body);
         }
         drop(state);
         self.pending.work.notify_one();
+        self.pending.put_spare(body);
         Ok(Appended { first, last, places })
     }
 
@@ -269,23 +265,23 @@ impl Drop for Log {
     }
 }
 
-fn gather(entries: &[Entry<'_>]) -> Result<(Body, Vec<usize>), LogError> {
-    let mut body = Body::default();
+/// Puts entries into a body, and gives where each starts.
+fn gather(entries: &[Entry<'_>], body: &mut Body) -> Result<Vec<usize>, LogError> {
     let mut starts = Vec::with_capacity(entries.len());
     let bytes: usize = entries.iter().map(|entry| entry.header.len() + entry.payload.len() + 14).sum();
     body.bytes.reserve(bytes.min(APPEND_BYTES_MAX));
-    for Entry { header, payload } in entries {
-        let bytes = header.len().saturating_add(payload.len());
+    for entry in entries {
+        let bytes = entry.header.len().saturating_add(entry.payload.len());
         if bytes > ENTRY_BYTES_MAX {
             return Err(LogError::EntryTooLarge { bytes });
         }
         starts.push(body.bytes.len());
-        body.push(header, payload);
+        body.push(*entry);
         if body.bytes.len() > APPEND_BYTES_MAX {
             return Err(LogError::AppendTooLarge { bytes: body.bytes.len() });
         }
     }
-    Ok((body, starts))
+    Ok(starts)
 }
 
 impl State {
@@ -316,6 +312,20 @@ impl Pending {
         writing.or_else(|| state.forming.place_of(seq))
     }
 
+    fn spare_body(&self) -> Body {
+        locked(&self.spare).pop().unwrap_or_default()
+    }
+
+    /// Keeps the memory of a body, if it is not too much.
+    fn put_spare(&self, mut body: Body) {
+        body.bytes.clear();
+        body.count = 0;
+        let mut spare = locked(&self.spare);
+        if spare.len() < SPARE_BODIES && (1..=SHARED_FRAME_BYTES).contains(&body.bytes.capacity()) {
+            spare.push(body);
+        }
+    }
+
     fn run(&self, mut writer: Writer) {
         while let Some(frame) = self.take() {
             // A disk that panics must not leave anyone waiting.
@@ -334,6 +344,9 @@ impl Pending {
             }
             drop(state);
             self.done.notify_all();
+            if let Some(frame) = Arc::into_inner(frame) {
+                self.put_spare(frame.body);
+            }
         }
         self.room.notify_all();
         if self.lock().failed.is_none() {
@@ -369,76 +382,29 @@ impl Pending {
     }
 }
 
-/// What the writing thread holds.
-struct Writer {
-    segments: Arc<Segments>,
-    file: Arc<dyn DiskFile>,
-    span: Span,
-    next: Seq,
-    link: Digest,
-    marked: bool,
-    out: Vec<u8>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::{crash_tests::create, test_disk::TestDisk};
 
-impl Writer {
-    /// Makes a frame durable.
-    fn write(&mut self, frame: &Frame) -> io::Result<()> {
-        self.out.clear();
-        if frame.segment != self.span.number {
-            return self.roll(frame);
+    #[test]
+    fn a_frame_takes_no_more_than_its_segment_has_room_for() {
+        let log = create(&TestDisk::new()).expect("created");
+        let start = log.segments.tenant.header_bytes();
+        let body = |bytes: u64| Body { bytes: vec![0; bytes as usize], count: 1 };
+        let room = log.segment_bytes - start - FRAME_BYTES_MIN as u64;
+        let frame = |at, bytes| Frame { segment: 1, at, first: Seq(1), body: body(bytes) };
+
+        assert!(log.make_room(&mut frame(start, room - 100), &body(100)));
+        assert!(!log.make_room(&mut frame(start, room - 100), &body(101)), "it has to wait for the next frame");
+
+        let empty = |at| Frame { body: Body::default(), ..frame(at, 0) };
+        for (at, bytes, segment) in
+            [(start, room, 1), (start, room + 1, 1), (start + 10, room - 10, 1), (start + 10, room - 9, 2)]
+        {
+            let mut forming = empty(at);
+            assert!(log.make_room(&mut forming, &body(bytes)));
+            assert_eq!((forming.segment, forming.at), (segment, if segment == 1 { at } else { start }));
         }
-        let link = frame.body.write_frame(&mut self.out, &self.segments.tenant, frame.first, &self.link);
-        self.file.write_at(&self.out, frame.at)?;
-        self.file.sync()?;
-        self.marked = false;
-        (self.next, self.link) = (frame.next(), link);
-        self.span.end = frame.end();
-        self.segments.grew(frame.at, frame.first, frame.end(), (frame.next(), link));
-        self.shrink();
-        Ok(())
-    }
-
-    /// Begins the next segment with this frame: both are durable before the segment has its name.
-    fn roll(&mut self, frame: &Frame) -> io::Result<()> {
-        if self.marked {
-            self.file.set_len(self.span.end)?;
-            self.marked = false;
-        }
-        let tenant = &self.segments.tenant;
-        let header = Header { number: frame.segment, first: frame.first, tenant: tenant.clone(), link: self.link };
-        self.out.extend_from_slice(&header.encode());
-        let link = frame.body.write_frame(&mut self.out, tenant, frame.first, &self.link);
-        let file = self.segments.publish(frame.segment, &self.out)?;
-        self.span = Span {
-            number: frame.segment,
-            first: frame.first,
-            link: self.link,
-            start: tenant.header_bytes(),
-            end: frame.end(),
-            stop: Some((frame.next(), link)),
-        };
-        (self.next, self.link) = (frame.next(), link);
-        self.file = Arc::clone(&file);
-        self.segments.opened(self.span, file);
-        self.shrink();
-        Ok(())
-    }
-
-    /// One huge frame should not hold its memory for good.
-    fn shrink(&mut self) {
-        self.out.clear();
-        self.out.shrink_to(SHARED_FRAME_BYTES);
-    }
-
-    /// Leaves the mark of a clean close: a frame without entries, which says that all before it is durable.
-    ///
-    /// It needs no sync. If it is lost, the log opens as after a crash.
-    fn mark(&mut self) -> io::Result<()> {
-        if self.marked {
-            return Ok(());
-        }
-        self.out.clear();
-        Body::default().write_frame(&mut self.out, &self.segments.tenant, self.next, &self.link);
-        self.file.write_at(&self.out, self.span.end)
     }
 }

@@ -8,7 +8,7 @@
 use std::{
     fs::{self, File, TryLockError},
     io::{self, Read, Write},
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::Path,
     sync::Arc,
 };
@@ -119,7 +119,8 @@ impl Disk for RealDisk {
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let file = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
+        // Customers' data and the tenant's key are for nobody else on the machine.
+        let file = File::options().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
         Ok(Arc::new(RealFile(file)))
     }
 

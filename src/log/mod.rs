@@ -3,17 +3,27 @@
 //! It knows nothing of what events mean: an entry is a header and a payload. What has been waited for is on
 //! disk; what a call appends is in the log whole or not at all; what is damaged is named, never guessed.
 //!
-//! `segment` knows the bytes, `walk` the frames of one segment, `segments` the files, `append` the group commit,
+//! `segment` and `entry` know the bytes, `walk` the frames of one segment, `segments` the files, `append` and `write` the group commit,
 //! `recover` what a crash leaves, `read` the ways to an entry, and `verify` checks everything.
 
 mod append;
+#[cfg(test)]
+mod append_tests;
+#[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod damage_tests;
 pub mod disk;
+mod entry;
 mod read;
 mod recover;
 mod segment;
 mod segments;
+#[cfg(test)]
+pub(crate) mod test_disk;
 mod verify;
 mod walk;
+mod write;
 
 use std::{io, ops::RangeInclusive, path::PathBuf, sync::Arc};
 
@@ -24,7 +34,7 @@ pub use self::{
     segment::FORMAT,
     verify::{Fault, FaultKind, Verified},
 };
-use crate::id::{Place, Seq};
+use crate::id::{EventId, Place, Seq, event_id};
 
 /// The largest entry, header and payload together, in bytes.
 pub const ENTRY_BYTES_MAX: usize = 4 << 20;
@@ -49,10 +59,19 @@ impl Default for Options {
 /// What is appended.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<'a> {
-    /// The bytes that name the event: its `EventId` is their hash.
+    /// The hash of the header: who appends an event has named it already, and hashing is most of the work.
+    pub id: EventId,
+    /// The bytes that name the event.
     pub header: &'a [u8],
     /// The bytes that the header commits to by a hash of its own.
     pub payload: &'a [u8],
+}
+
+impl<'a> Entry<'a> {
+    /// An entry whose id is made here.
+    pub fn new(header: &'a [u8], payload: &'a [u8]) -> Entry<'a> {
+        Entry { id: event_id(header), header, payload }
+    }
 }
 
 /// What went wrong with the log.

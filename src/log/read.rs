@@ -4,7 +4,8 @@ use std::{sync::Arc, vec};
 
 use super::{
     ENTRY_BYTES_MAX, Log, LogError,
-    segment::{ENTRY_BYTES_MIN, Entries, Extent, HEAD_BYTES, Head, RawEntry},
+    entry::{ENTRY_BYTES_MIN, Entries, Extent, RawEntry},
+    segment::{HEAD_BYTES, Head},
     segments::Segments,
     walk::{Depth, Span, Step, Walker},
 };
@@ -95,7 +96,8 @@ impl Log {
 
     /// All durable entries from `from` on, in order.
     ///
-    /// Where entries are damaged, the iterator says which ones, once, and goes on behind them.
+    /// Where entries are damaged, the iterator says which ones, once, and goes on behind them. It takes frames
+    /// as a whole: of one with a damaged payload the others may still be had by [`Log::find`] and [`Log::read`].
     pub fn scan(&self, from: Seq) -> Scan {
         let mut spans = self.segments.spans();
         let skipped = spans.partition_point(|span| span.first <= from).saturating_sub(1);

@@ -9,19 +9,19 @@
 //!   the page cache holds what the disk does not. So it is written anew, into a new segment, and the old copy is cut off after that.
 //!   If a crash comes between, the new segment's header says where the old one ends.
 //! - It need not be if a mark of a clean close or a torn tail follows it (then it was durable before those were
-//!   written), if a checkpoint names a sequence in it, or if it is the first of its segment (which gets its name
-//!   only when durable).
+//!   written), or if a checkpoint names a sequence in it. A frame written anew gets the mark at once, since its segment is
+//!   named only when durable; so opening often does not make many segments.
 
 use std::{io, ops::RangeInclusive, path::Path, sync::Arc};
 
 use super::{
     Log, LogError, Options, TENANT_NAME_BYTES_MAX,
-    append::Tip,
     disk::{Disk, DiskFile, DiskLock, LockError},
-    segment::{self, FORMAT, HASH_BYTES, HEADER_BYTES_MAX, Head, Header, HeaderFault, Tenant},
+    segment::{self, Body, FORMAT, HASH_BYTES, HEADER_BYTES_MAX, Head, Header, HeaderFault, Tenant},
     segments::{FrameIndex, Segment, Segments},
     verify::{Fault, FaultKind},
     walk::{Depth, Span, Step, Walker},
+    write::Tip,
 };
 use crate::id::{Digest, Seq, TenantKey};
 
@@ -175,6 +175,11 @@ struct Found {
 }
 
 impl Found {
+    /// The header, if it can be read and the file has the name that it should have.
+    fn trusted(&self) -> Option<&Header> {
+        self.header.as_ref().filter(|header| header.number == self.number)
+    }
+
     fn read(disk: &dyn Disk, dir: &Path, number: u32) -> Result<Found, LogError> {
         let path = dir.join(segment::file_name(number));
         let file = disk.open(&path).map_err(io_error("open", &path))?;
@@ -182,8 +187,7 @@ impl Found {
         let mut header = [0; HEADER_BYTES_MAX];
         let got = file.read_full_at(&mut header, 0).map_err(io_error("read", &path))?;
         match Header::decode(&header[..got]) {
-            // A file under the name of another is as good as none.
-            Ok(header) => Ok(Found { number, bytes, header: Some(header).filter(|header| header.number == number) }),
+            Ok(header) => Ok(Found { number, bytes, header: Some(header) }),
             Err(HeaderFault::Damaged) => Ok(Found { number, bytes, header: None }),
             Err(HeaderFault::Format(found)) => Err(LogError::Format { path, found, supported: FORMAT }),
         }
@@ -240,8 +244,8 @@ impl Survey {
         let (mut due, mut link, mut number) = (Seq(1), segments.tenant.genesis(), 1);
         for (nth, file) in found.iter().enumerate() {
             let follower = found.get(nth + 1).filter(|next| next.number == file.number + 1);
-            let stop = follower.and_then(|next| next.header.as_ref()).map(|header| (header.first, header.link));
-            if let Some(header) = &file.header {
+            let stop = follower.and_then(Found::trusted).map(|header| (header.first, header.link));
+            if let Some(header) = file.trusted() {
                 if file.number != number && header.first > due {
                     survey.fault(file.number, 0, due..=Seq(header.first.0 - 1), FaultKind::Missing);
                 }
@@ -380,12 +384,10 @@ impl Survey {
             tracing::warn!(after = after.0, bytes = torn_bytes, "a torn tail was cut off the log");
             recovery.torn = Some(Torn { after, bytes: torn_bytes });
         }
-        if !self.tail.marked {
-            // The last segment may have been named by a process that did not live to make the name durable.
-            segments.disk.sync_dir(&segments.dir).map_err(io_error("sync", &segments.dir))?;
-            if self.tail.torn_bytes == 0 {
-                self.write_anew(segments, checkpointed, recovery)?;
-            }
+        // The last segment may have been named by a process that did not live to make the name durable.
+        segments.disk.sync_dir(&segments.dir).map_err(io_error("sync", &segments.dir))?;
+        if !self.tail.marked && self.tail.torn_bytes == 0 {
+            self.write_anew(segments, checkpointed, recovery)?;
         }
         Ok(())
     }
@@ -394,7 +396,7 @@ impl Survey {
     fn write_anew(&mut self, segments: &Segments, checkpointed: Seq, recovery: &mut Recovery) -> Result<(), LogError> {
         let old = self.table.last_mut().expect("a log has a segment");
         let (at, head) = match self.tail.last {
-            Some((at, head)) if at > old.span.start && head.first > checkpointed => (at, head),
+            Some((at, head)) if head.first > checkpointed => (at, head),
             _ => return Ok(()),
         };
         let (number, start) = (old.span.number + 1, old.span.start);
@@ -408,16 +410,18 @@ impl Survey {
         let link = segment::link_before(&frame, HASH_BYTES);
         let mut bytes = Header { number, first: head.first, tenant: segments.tenant.clone(), link }.encode();
         bytes.extend_from_slice(&frame[HASH_BYTES..]);
+        let (end, hash) = (bytes.len() as u64, segment::link_before(&bytes, bytes.len()));
+        Body::default().write_frame(&mut bytes, &segments.tenant, head.next(), &hash);
         segments.publish(number, &bytes).map_err(segments.io_error("make", number))?;
         tracing::info!(first = head.first.0, next = head.next().0, "the last frame of the log was written anew");
 
         (old.span.end, old.span.stop) = (at, Some((head.first, link)));
         old.index = None;
         cut(segments, old.span.number, at)?;
-        let stop = self.tail.link.map(|link| (self.tail.next, link));
-        let span = Span { number, first: head.first, link, start, end: bytes.len() as u64, stop };
+        let stop = Some((head.next(), hash));
+        let span = Span { number, first: head.first, link, start, end, stop };
         self.table.push(Segment { span, index: Some(FrameIndex::default()) });
-        self.tail.at = span.end;
+        (self.tail.at, self.tail.marked) = (end, true);
         recovery.rewritten = Some(held(&head));
         Ok(())
     }

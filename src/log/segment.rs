@@ -1,6 +1,6 @@
-//! The bytes of a segment: its header, its frames, and the entries in them.
+//! The bytes of a segment: its header and its frames.
 //!
-//! All integers are little-endian; `varint` is LEB128. A segment's file is named after its number.
+//! All integers are little-endian. A segment's file is named after its number.
 //!
 //! | at | bytes | the segment's header |
 //! |---|---|---|
@@ -17,20 +17,12 @@
 //! | at | bytes | a frame: one group commit |
 //! |---|---|---|
 //! | 0 | 4 | b, bytes of the body |
-//! | 4 | 4 | count of entries; 0: the log was closed here, and all before it is durable |
+//! | 4 | 4 | count of entries; 0: a mark that all before it is durable, over which the next frame is written |
 //! | 8 | 8 | sequence of the first entry |
 //! | 16 | 4 | check of the body, values included: tells a torn write |
 //! | 20 | 4 | check of the bytes before: what a damaged frame held is still known |
 //! | 24 | b | the entries |
 //! | 24 + b | 32 | hash of the frame |
-//!
-//! | bytes | an entry |
-//! |---|---|
-//! | 1 to 4 | varint: h, bytes of the header |
-//! | 1 to 4 | varint: p, bytes of the payload |
-//! | 4 | the first bytes of its `EventId` |
-//! | h | the header |
-//! | p | the payload |
 //!
 //! The hash of a frame covers the hash before it, first sequence, count, and each entry's lengths
 //! and header, but no payload: payloads are checked against the hash that their header carries, and the chain
@@ -39,7 +31,11 @@
 //!
 //! Frames are hashed with the tenant's key, so a value that looks like a frame is never taken for one.
 
-use crate::id::{Digest, EventId, Hashing, Seq, TenantKey};
+use super::{
+    Entry,
+    entry::{self, ENTRY_BYTES_MIN, Entries},
+};
+use crate::id::{Digest, Hashing, Seq, TenantKey, event_id};
 
 /// The format that this code reads and writes.
 pub const FORMAT: u32 = 1;
@@ -47,11 +43,8 @@ pub(super) const HASH_BYTES: usize = 32;
 pub(super) const HEAD_BYTES: usize = 24;
 /// What a frame takes beside its entries; also the size of the frame that marks a clean close.
 pub(super) const FRAME_BYTES_MIN: usize = HEAD_BYTES + HASH_BYTES;
-/// Two lengths and the prefix of an id.
-pub(super) const ENTRY_BYTES_MIN: usize = 6;
 pub(super) const HEADER_BYTES_MAX: usize = 57 + 255 + 2 * HASH_BYTES;
 const MAGIC: &[u8; 8] = b"SYNCLINE";
-const PREFIX_BYTES: usize = 4;
 
 /// Whose log it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -197,30 +190,22 @@ fn header_check(bytes: &[u8], link: &Digest) -> Digest {
     Hashing::new("syncline log segment 1").update(bytes).update(&link.0).digest()
 }
 
-/// Entries on their way into a frame: their bytes, and what of them the frame's hash covers.
+/// Entries on their way into a frame.
 #[derive(Debug, Default)]
 pub(super) struct Body {
     pub bytes: Vec<u8>,
-    pub chained: Vec<u8>,
     pub count: u32,
 }
 
 impl Body {
-    pub fn push(&mut self, header: &[u8], payload: &[u8]) {
-        let start = self.bytes.len();
-        put_varint(&mut self.bytes, header.len());
-        put_varint(&mut self.bytes, payload.len());
-        self.chained.extend_from_slice(&self.bytes[start..]);
-        self.chained.extend_from_slice(header);
-        self.bytes.extend_from_slice(&event_id_prefix(header));
-        self.bytes.extend_from_slice(header);
-        self.bytes.extend_from_slice(payload);
+    pub fn push(&mut self, Entry { id, header, payload }: Entry<'_>) {
+        debug_assert_eq!(id, event_id(header), "an entry carries its own id");
+        entry::put(&mut self.bytes, &id, header, payload);
         self.count += 1;
     }
 
     pub fn join(&mut self, other: &Body) {
         self.bytes.extend_from_slice(&other.bytes);
-        self.chained.extend_from_slice(&other.chained);
         self.count += other.count;
     }
 
@@ -228,7 +213,7 @@ impl Body {
     pub fn write_frame(&self, out: &mut Vec<u8>, tenant: &Tenant, first: Seq, link: &Digest) -> Digest {
         let start = out.len();
         let length = u32::try_from(self.bytes.len()).expect("a frame is far smaller than 4 GiB");
-        out.reserve(FRAME_BYTES_MIN + self.bytes.len());
+        out.reserve(FRAME_BYTES_MIN + 2 * self.bytes.len());
         out.extend_from_slice(&length.to_le_bytes());
         out.extend_from_slice(&self.count.to_le_bytes());
         out.extend_from_slice(&first.0.to_le_bytes());
@@ -236,15 +221,26 @@ impl Body {
         let check = tenant.head_check(&out[start..]);
         out.extend_from_slice(&check);
         out.extend_from_slice(&self.bytes);
-        let hash = tenant.frame_hash(link, first, self.count, &self.chained);
+        // What the hash covers is gathered behind the frame for a moment: one long hash is far quicker than many short ones.
+        let end = out.len();
+        chain(&self.bytes, out).expect("entries that were just put together come apart");
+        let hash = tenant.frame_hash(link, first, self.count, &out[end..]);
+        out.truncate(end);
         out.extend_from_slice(&hash.0);
         hash
     }
 }
 
-fn event_id_prefix(header: &[u8]) -> [u8; PREFIX_BYTES] {
-    let EventId(id) = crate::id::event_id(header);
-    [id[0], id[1], id[2], id[3]]
+/// Appends to `chained` what a frame's hash covers of its entries, and counts them; `None` if the bytes make no sense.
+fn chain(body: &[u8], chained: &mut Vec<u8>) -> Option<u32> {
+    let mut count = 0;
+    for entry in Entries::of(body) {
+        let entry = entry?;
+        chained.extend_from_slice(entry.lengths);
+        chained.extend_from_slice(entry.header);
+        count += 1;
+    }
+    Some(count)
 }
 
 /// The first bytes of a frame.
@@ -304,15 +300,9 @@ impl Head {
     pub fn check(&self, tenant: &Tenant, link: &Digest, frame: &[u8]) -> (Soundness, Digest) {
         let (body, hash) = frame[HEAD_BYTES..].split_at(self.body_bytes as usize);
         let mut chained = Vec::with_capacity(body.len());
-        let mut count = 0u32;
-        for entry in Entries::of(body) {
-            let Some(entry) = entry else { break };
-            chained.extend_from_slice(entry.lengths);
-            chained.extend_from_slice(entry.header);
-            count += 1;
-        }
-        let due = tenant.frame_hash(link, self.first, count, &chained);
-        let soundness = match count == self.count && due.0 == hash[..HASH_BYTES] {
+        let count = chain(body, &mut chained);
+        let due = tenant.frame_hash(link, self.first, self.count, &chained);
+        let soundness = match count == Some(self.count) && due.0 == hash[..HASH_BYTES] {
             false => Soundness::Damaged,
             true if tenant.body_check(body) == self.body_check => Soundness::Whole,
             true => Soundness::Headers,
@@ -323,111 +313,6 @@ impl Head {
 
 fn short_at(bytes: &[u8], at: usize) -> [u8; 4] {
     bytes[at..at + 4].try_into().expect("four bytes")
-}
-
-/// An entry in a frame's body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RawEntry<'a> {
-    /// Where it starts in the body.
-    pub at: usize,
-    /// Both lengths, as stored.
-    pub lengths: &'a [u8],
-    pub prefix: &'a [u8],
-    pub header: &'a [u8],
-    pub payload: &'a [u8],
-}
-
-impl<'a> RawEntry<'a> {
-    /// Whether the header is the one that the prefix was made from.
-    pub fn header_matches(&self) -> bool {
-        event_id_prefix(self.header) == self.prefix
-    }
-
-    /// The entry at the start of `bytes`; what follows it does not matter.
-    pub fn first_of(bytes: &'a [u8]) -> Option<RawEntry<'a>> {
-        let extent = Extent::of(bytes)?;
-        (extent.bytes() <= bytes.len()).then(|| {
-            let (lengths, rest) = bytes.split_at(extent.lengths);
-            let (prefix, rest) = rest.split_at(PREFIX_BYTES);
-            let (header, rest) = rest.split_at(extent.header);
-            RawEntry { at: 0, lengths, prefix, header, payload: &rest[..extent.payload] }
-        })
-    }
-
-    fn bytes(&self) -> usize {
-        self.lengths.len() + self.prefix.len() + self.header.len() + self.payload.len()
-    }
-}
-
-/// How far an entry reaches.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Extent {
-    lengths: usize,
-    header: usize,
-    payload: usize,
-}
-
-impl Extent {
-    /// Reads the lengths at the start of `bytes`.
-    pub fn of(bytes: &[u8]) -> Option<Extent> {
-        let (header, first) = varint(bytes)?;
-        let (payload, second) = varint(&bytes[first..])?;
-        Some(Extent { lengths: first + second, header, payload })
-    }
-
-    /// The whole entry's bytes.
-    pub fn bytes(&self) -> usize {
-        self.lengths + PREFIX_BYTES + self.header + self.payload
-    }
-}
-
-/// The entries of a body, in order; `None` once, and then no more, where the bytes make no sense.
-pub(super) struct Entries<'a> {
-    body: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Entries<'a> {
-    pub fn of(body: &'a [u8]) -> Entries<'a> {
-        Entries { body, at: 0 }
-    }
-}
-
-impl<'a> Iterator for Entries<'a> {
-    type Item = Option<RawEntry<'a>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.at == self.body.len() {
-            return None;
-        }
-        let Some(mut entry) = RawEntry::first_of(&self.body[self.at..]) else {
-            self.at = self.body.len();
-            return Some(None);
-        };
-        entry.at = self.at;
-        self.at += entry.bytes();
-        Some(Some(entry))
-    }
-}
-
-fn put_varint(bytes: &mut Vec<u8>, mut value: usize) {
-    while value >= 0x80 {
-        bytes.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
-}
-
-/// The number and how many bytes it takes; four of them reach past any length that the log accepts.
-fn varint(bytes: &[u8]) -> Option<(usize, usize)> {
-    let mut value = 0;
-    for (at, byte) in bytes.iter().take(4).enumerate() {
-        value |= usize::from(byte & 0x7f) << (7 * at);
-        if byte & 0x80 == 0 {
-            return Some((value, at + 1));
-        }
-    }
-    None
 }
 
 #[cfg(test)]
@@ -468,7 +353,7 @@ mod tests {
     #[test]
     fn payloads_are_outside_the_hash_and_inside_the_check() {
         let mut body = Body::default();
-        body.push(b"header", b"payload");
+        body.push(Entry::new(b"header", b"payload"));
         let (link, mut frame) = (Digest([1; 32]), Vec::new());
         body.write_frame(&mut frame, &tenant(), Seq(5), &link);
         let head = Head::decode(&frame, &tenant()).expect("a head");
@@ -488,17 +373,6 @@ mod tests {
     }
 
     #[test]
-    fn lengths_go_both_ways() {
-        for value in [0, 1, 127, 128, 16_383, 16_384, 4 << 20] {
-            let mut bytes = Vec::new();
-            put_varint(&mut bytes, value);
-            assert_eq!(varint(&bytes), Some((value, bytes.len())));
-            assert_eq!(varint(&bytes[..bytes.len() - 1]), None);
-        }
-        assert_eq!(varint(&[0xff; 9]), None);
-    }
-
-    #[test]
     fn zeros_are_no_frame() {
         assert_eq!(Head::decode(&[0; 64], &tenant()), None);
     }
@@ -508,10 +382,36 @@ mod tests {
         let header = Header { number: 1, first: Seq(1), tenant: tenant(), link: tenant().genesis() };
         let mut bytes = header.encode();
         let mut body = Body::default();
-        body.push(b"head", b"payload");
-        body.push(b"h2", b"");
+        body.push(Entry::new(b"head", b"payload"));
+        body.push(Entry::new(b"h2", b""));
         let link = body.write_frame(&mut bytes, &tenant(), Seq(1), &header.link);
         Body::default().write_frame(&mut bytes, &tenant(), Seq(3), &link);
-        assert_eq!(to_hex(&bytes), "PIN");
+        let pinned = [
+            // the magic
+            "53594e434c494e45",
+            // format, number, first sequence
+            "01000000010000000100000000000000",
+            // the tenant's key
+            "0707070707070707070707070707070707070707070707070707070707070707",
+            // the tenant's name
+            "0461636d65",
+            // check of the header
+            "364c0aec00c0491081aab6563b4f68e2159548386ccf23cc44ff7daf7fde5715",
+            // what the first frame is chained to
+            "354051cc76c4fe7b2fb833551e6d3fa69fbb933fb40b63236b4273a85186f21d",
+            // a frame: bytes, count, first sequence, checks
+            "1900000002000000010000000000000089399434a74e157a",
+            // an entry
+            "040735f1ea00686561647061796c6f6164",
+            // another, without a payload
+            "02009d2672c26832",
+            // the frame's hash
+            "425d9571ec9bf49fd15a1fffab2eb0418e97db21259a6dac9d7912884e59065e",
+            // the mark of a clean close
+            "000000000000000003000000000000003564ba755b185b70",
+            // its hash
+            "c6440c418119d5d7219923d0dd9fb8c9186ba4b6360c2133e38e963e3e91be33",
+        ];
+        assert_eq!(to_hex(&bytes), pinned.concat());
     }
 }

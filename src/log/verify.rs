@@ -4,7 +4,8 @@ use std::{fmt, ops::RangeInclusive};
 
 use super::{
     Log, LogError,
-    segment::{Entries, HEAD_BYTES, HEADER_BYTES_MAX, Head, Header},
+    entry::Entries,
+    segment::{HEAD_BYTES, HEADER_BYTES_MAX, Head, Header},
     walk::{Depth, Span, Step, Walker},
 };
 use crate::id::Seq;

@@ -1,8 +1,7 @@
 //! The short way: takes one more event into a resolved record without looking at the others.
 //!
 //! It is taken where the outcome is certain from the record alone: the event is the newest on its
-//! side's line, or names alone decide. In every other case it says so, changes nothing, and the caller
-//! folds the record anew. A property holds the two ways equal.
+//! side's line, or names alone decide. In every other case it says so, and the caller folds the record anew. A property holds the two ways equal.
 
 use crate::{
     event::{Header, Kind},
@@ -13,7 +12,7 @@ use crate::{
         line::{Entry, Line},
         record::{Candidate, Field, InFlight, Reason, Record, Shown, SideState, Waiting},
     },
-    rulebook::Rulebook,
+    rulebook::{EXISTENCE, Rulebook},
     value::Value,
 };
 
@@ -22,7 +21,7 @@ use crate::{
 pub enum Advance {
     /// The record has taken it in.
     Done,
-    /// The record is unchanged and has to be folded anew with it.
+    /// The record has to be folded anew, with the event whether or not the line holds it by now.
     Refold,
 }
 
@@ -30,18 +29,24 @@ pub enum Advance {
 pub fn advance(record: &mut Record, line: &mut Line, heard: &Heard, book: &Rulebook) -> Advance {
     let header = &heard.event.header;
     let awaited = record.waiting.iter().any(|waiting| waiting.names.contains(&header.said));
-    let odd = !record.contradicted.is_empty() || book.is_void(&header.said) || line.find(&header.said).is_some();
-    if awaited || odd {
+    let set_aside = !record.contradicted.is_empty() || !record.copies.is_empty();
+    let odd = set_aside || book.is_void(&header.said) || line.find(&header.said).is_some();
+    let wakes = !record.timed && header.seen.is_some() && matches!(header.kind, Kind::Edit | Kind::Create);
+    if odd || awaited && !wakes || record.unheard.contains(&header.said) {
         return Advance::Refold;
     }
     let Some(parents) = parents(record, line, header) else {
         let entry = push(record, line, heard, Vec::new());
-        let names = header.seen.clone().unwrap_or_default();
-        record.waiting.push(Waiting { entry, names });
+        record.waiting.push(Waiting::new(entry, &heard.event));
         return Advance::Done;
     };
     match header.kind {
-        Kind::Edit | Kind::Create | Kind::Observe | Kind::Decide => say(record, line, heard, parents, book),
+        Kind::Edit | Kind::Create | Kind::Observe | Kind::Decide => {
+            match say(record, line, heard, Slot::New(parents), book) {
+                Advance::Done if awaited => wake(record, line, book),
+                other => other,
+            }
+        }
         Kind::Sent | Kind::Receipt | Kind::Settled => report(record, line, heard, book),
         Kind::Delete | Kind::Restore | Kind::Refused | Kind::Parked | Kind::Released => Advance::Refold,
         Kind::Link
@@ -52,7 +57,53 @@ pub fn advance(record: &mut Record, line: &mut Line, heard: &Heard, book: &Ruleb
         | Kind::Manifest
         | Kind::Clock => {
             push(record, line, heard, parents);
+            record.aside = record.aside.max(Some(header.said_at));
             Advance::Done
+        }
+    }
+}
+
+/// Takes in all that waited for what has come by now.
+fn wake(record: &mut Record, line: &mut Line, book: &Rulebook) -> Advance {
+    loop {
+        let ready = record.waiting.iter().enumerate().find_map(|(at, waiting)| {
+            let parents = parents(record, line, &waiting.event()?.header)?;
+            Some((at, parents))
+        });
+        let Some((at, parents)) = ready else {
+            let forgotten = record.waiting.iter().any(|waiting| waiting.event().is_none());
+            return if forgotten { Advance::Refold } else { Advance::Done };
+        };
+        let waiting = record.waiting.remove(at);
+        let Entry { seq, place, .. } = line.entries()[waiting.entry as usize];
+        let Some(event) = waiting.into_event() else { return Advance::Refold };
+        let entry = line.position(seq).expect("what waits is on the line");
+        if say(record, line, &Heard { seq, place, event }, Slot::Waited(entry, parents), book) == Advance::Refold {
+            return Advance::Refold;
+        }
+    }
+}
+
+/// Where a statement stands on the line, and what it names.
+enum Slot {
+    New(Vec<u32>),
+    Waited(u32, Vec<u32>),
+}
+
+impl Slot {
+    fn parents(&self) -> &[u32] {
+        match self {
+            Slot::New(parents) | Slot::Waited(_, parents) => parents,
+        }
+    }
+
+    fn fill(self, record: &mut Record, line: &mut Line, heard: &Heard) -> u32 {
+        match self {
+            Slot::New(parents) => push(record, line, heard, parents),
+            Slot::Waited(entry, parents) => {
+                line.link(entry, parents);
+                entry
+            }
         }
     }
 }
@@ -78,27 +129,33 @@ fn push(record: &mut Record, line: &mut Line, heard: &Heard, parents: Vec<u32>) 
 }
 
 /// Takes words of a side or a person.
-fn say(record: &mut Record, line: &mut Line, heard: &Heard, parents: Vec<u32>, book: &Rulebook) -> Advance {
+fn say(record: &mut Record, line: &mut Line, heard: &Heard, slot: Slot, book: &Rulebook) -> Advance {
     let header = &heard.event.header;
-    let connected = is_connected(book, &header.origin.side);
+    let connected = has_shadow(record, book, &header.origin.side);
     let on_line = line_class(header.kind).is_some();
     let newest = record.side(&header.origin.side).is_none_or(|state| header.said_at > state.newest);
     let by_names = header.seen.is_some() && !record.timed;
+    let gone = |(field, value): (&FieldName, &Value)| **field == *EXISTENCE && *value != Value::bool(true);
+    let unknown = header.kind == Kind::Observe && !connected;
+    let named_aside = header.seen.is_some() && record.aside.is_some_and(|aside| aside >= header.said_at);
+    if unknown || named_aside || heard.event.words().any(gone) {
+        return Advance::Refold;
+    }
     if record.mortal || on_line && !newest && !(by_names && !connected) {
         return if !record.mortal && is_late_echo(record, heard) {
-            take_echo(record, line, heard, parents)
+            take_echo(record, line, heard, slot)
         } else {
             Advance::Refold
         };
     }
-    let depth = Depth { parents: &parents, by_names };
+    let depth = Depth { parents: slot.parents(), by_names };
     if !by_names && header.seen.is_some() && !names_all(record, header) {
         return Advance::Refold;
     }
     let Some(plans) = plan(record, line, heard, &depth, connected && on_line, book) else {
         return Advance::Refold;
     };
-    let entry = push(record, line, heard, parents);
+    let entry = slot.fill(record, line, heard);
     record.timed |= header.seen.is_none();
     if on_line {
         touch(record, header);
@@ -108,8 +165,8 @@ fn say(record: &mut Record, line: &mut Line, heard: &Heard, parents: Vec<u32>, b
         if connected && on_line {
             own |= shown_mut(record.side_mut(&header.origin.side), name).take(header, value, header.said_at);
         }
-        if let Some(change) = plan {
-            change.carry_out(record, name, Candidate::of(entry, header, value));
+        if let Change::Word { superseded } = plan {
+            carry_out(record, &superseded, name, Candidate::of(entry, header, value), header.record.kind(), book);
         }
     }
     record.echoes += u32::from(!own && may_echo(header));
@@ -122,31 +179,40 @@ struct Depth<'a> {
     by_names: bool,
 }
 
-/// What a word does to its field.
+/// What a statement does to one of its fields.
 enum Change {
-    /// It is alone.
-    Alone,
-    /// It stands beside others: all candidates in rank order, the new one at `at`.
-    Beside { candidates: Vec<Candidate>, winner: usize, reason: Reason },
+    /// Nothing: it is an echo, or does not count.
+    None,
+    /// It takes the place of these of the field's candidates, ascending, and stands beside the others.
+    Word { superseded: Vec<u32> },
 }
 
-impl Change {
-    fn carry_out(self, record: &mut Record, name: &FieldName, new: Candidate) {
-        let field = match self {
-            Change::Alone => {
-                Field { name: name.clone(), candidates: vec![new], winner: 0, reason: Reason::Only, merged: None }
-            }
-            Change::Beside { mut candidates, winner, reason } => {
-                let own = candidates.iter_mut().find(|candidate| candidate.said == new.said);
-                own.expect("the new word is among the candidates").entry = new.entry;
-                Field { name: name.clone(), candidates, winner: winner as u32, reason, merged: None }
-            }
-        };
-        match record.fields.binary_search_by(|known| known.name.cmp(name)) {
-            Ok(at) => record.fields[at] = field,
-            Err(at) => record.fields.insert(at, field),
+fn carry_out(record: &mut Record, superseded: &[u32], name: &FieldName, new: Candidate, kind: &str, book: &Rulebook) {
+    let at = match record.fields.binary_search_by(|known| known.name.cmp(name)) {
+        Ok(at) => at,
+        Err(at) => {
+            let field =
+                Field { name: name.clone(), candidates: Vec::new(), winner: 0, reason: Reason::Only, merged: None };
+            record.fields.insert(at, field);
+            at
+        }
+    };
+    let field = &mut record.fields[at];
+    field.merged = None;
+    match superseded {
+        [] => judge::insert(&mut field.candidates, new, book),
+        [only] if field.candidates.len() == 1 => field.candidates[*only as usize] = new,
+        _ => {
+            let mut place = 0;
+            field.candidates.retain(|_| {
+                place += 1;
+                superseded.binary_search(&(place - 1)).is_err()
+            });
+            judge::insert(&mut field.candidates, new, book);
         }
     }
+    let ruling = judge::judge(kind, name, &field.candidates, book);
+    (field.winner, field.reason) = (ruling.winner as u32, ruling.reason);
 }
 
 /// What each word does; `None` where the record has to be folded anew.
@@ -157,34 +223,26 @@ fn plan(
     depth: &Depth,
     echoes: bool,
     book: &Rulebook,
-) -> Option<Vec<Option<Change>>> {
+) -> Option<Vec<Change>> {
     let (event, header) = (&heard.event, &heard.event.header);
     let kind = header.record.kind();
-    let mut plans = Vec::with_capacity(header.fields.len());
+    let mut changes = Vec::with_capacity(header.fields.len());
     for (name, value) in event.words() {
         let is_word = !echoes || is_word(record, header, name, value);
         let counts = header.kind == Kind::Decide || is_counted(kind, name, event, book);
         if !is_word || !counts {
-            plans.push(None);
+            changes.push(Change::None);
             continue;
         }
-        let known = record.field(name);
-        let stays = |candidate: &&Candidate| !supersedes(line, header, depth, candidate);
-        let mut candidates: Vec<Candidate> =
-            known.into_iter().flat_map(|field| &field.candidates).filter(stays).cloned().collect();
-        if candidates.is_empty() {
-            plans.push(Some(Change::Alone));
-            continue;
-        }
-        candidates.push(Candidate::of(u32::MAX, header, value));
-        judge::rank(&mut candidates, book);
-        let ruling = judge::judge(kind, name, &candidates, book);
-        if ruling.reason == Reason::Merge {
+        let candidates = record.field(name).map_or(&[][..], |field| &field.candidates);
+        let gone = |(at, candidate): (u32, &Candidate)| supersedes(line, header, depth, candidate).then_some(at);
+        let superseded: Vec<u32> = (0..).zip(candidates).filter_map(gone).collect();
+        if superseded.len() < candidates.len() && book.may_merge(kind, name) {
             return None;
         }
-        plans.push(Some(Change::Beside { candidates, winner: ruling.winner, reason: ruling.reason }));
+        changes.push(Change::Word { superseded });
     }
-    Some(plans)
+    Some(changes)
 }
 
 fn supersedes(line: &Line, header: &Header, depth: &Depth, candidate: &Candidate) -> bool {
@@ -221,12 +279,13 @@ fn is_late_echo(record: &Record, heard: &Heard) -> bool {
         })
     };
     let explicit = header.seen.as_ref().is_some_and(|seen| !seen.is_empty());
-    !explicit && heard.event.words().all(repeats)
+    let linked = header.origin.link.is_none() || header.origin.link == state.link;
+    !explicit && linked && heard.event.words().all(repeats)
 }
 
-fn take_echo(record: &mut Record, line: &mut Line, heard: &Heard, parents: Vec<u32>) -> Advance {
+fn take_echo(record: &mut Record, line: &mut Line, heard: &Heard, slot: Slot) -> Advance {
     let header = &heard.event.header;
-    push(record, line, heard, parents);
+    slot.fill(record, line, heard);
     record.timed |= header.seen.is_none();
     record.echoes += 1;
     touch(record, header);
@@ -243,9 +302,12 @@ fn report(record: &mut Record, line: &mut Line, heard: &Heard, book: &Rulebook) 
     if !newest {
         return Advance::Refold;
     }
+    let connected = has_shadow(record, book, &header.origin.side);
+    if !connected && header.kind != Kind::Settled {
+        return Advance::Refold;
+    }
     let entry = push(record, line, heard, Vec::new());
     touch(record, header);
-    let connected = is_connected(book, &header.origin.side);
     let state = record.side_mut(&header.origin.side);
     if let Some(key) = write_key(&heard.event) {
         match header.kind {
@@ -259,14 +321,19 @@ fn report(record: &mut Record, line: &mut Line, heard: &Heard, book: &Rulebook) 
         }
     }
     if header.kind != Kind::Sent {
-        learn(record, header);
+        learn(record, line, header);
     }
     Advance::Done
 }
 
 /// Notes that a side has learned of words.
-fn learn(record: &mut Record, header: &Header) {
+fn learn(record: &mut Record, line: &Line, header: &Header) {
     record.timed |= !header.fields.is_empty();
+    for said in header.carries.iter().flatten().filter(|said| line.find(said).is_none()) {
+        if let Err(at) = record.unheard.binary_search(said) {
+            record.unheard.insert(at, *said);
+        }
+    }
     let side = &header.origin.side;
     for (name, carries) in header.fields.iter().zip(&header.carries) {
         let Ok(at) = record.fields.binary_search_by(|field| field.name.cmp(name)) else { continue };
@@ -299,6 +366,8 @@ fn shown_mut<'a>(state: &'a mut SideState, name: &FieldName) -> &'a mut Shown {
     &mut state.shows[at]
 }
 
-fn is_connected(book: &Rulebook, side: &SideName) -> bool {
-    book.newest().sides.get(side).is_some_and(|spec| spec.connected)
+/// Whether the record keeps what the side shows: without it no echo can be told.
+fn has_shadow(record: &Record, book: &Rulebook, side: &SideName) -> bool {
+    let connected = book.newest().sides.get(side).is_some_and(|spec| spec.connected);
+    connected || record.side(side).is_some_and(|state| !state.shows.is_empty())
 }

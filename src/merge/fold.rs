@@ -4,7 +4,7 @@
 //! then field by field what happened before what, which words are left, and which of them wins.
 //! Nothing here depends on the order of the log: sequences only say where an event is found.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rustc_hash::FxBuildHasher;
 
@@ -12,7 +12,7 @@ use crate::{
     clock::Millis,
     event::{Detail, Event, Header, Kind, Origin},
     field::{DeleteRule, FieldType},
-    id::{FieldName, Place, SaidId, Seq},
+    id::{FieldName, Place, SaidId, Seq, SideName},
     merge::{
         before::Before,
         combine::{self, Said},
@@ -81,6 +81,7 @@ pub struct Fold<'a> {
     counts: Vec<bool>,
     waiting: Vec<u32>,
     contradicted: Vec<u32>,
+    copies: Vec<u32>,
     echoes: u32,
     depth: Vec<u32>,
     time: Vec<Millis>,
@@ -113,6 +114,7 @@ impl<'a> Fold<'a> {
             counts: vec![false; count],
             waiting: Vec::new(),
             contradicted: Vec::new(),
+            copies: Vec::new(),
             echoes: 0,
             depth: vec![0; count],
             time: vec![Millis(0); count],
@@ -147,11 +149,13 @@ impl<'a> Fold<'a> {
                 continue;
             };
             let (mine, theirs) = (self.event(at).content(), self.event(other).content());
-            let loser = if mine < theirs { other } else { at };
-            self.by_said.insert(said, if mine < theirs { at } else { other });
+            // Of equal copies the newest, which is the one that a line finds by its name.
+            let (winner, loser) = if mine <= theirs { (at, other) } else { (other, at) };
+            self.by_said.insert(said, winner);
             self.counts[loser as usize] = false;
             if mine != theirs {
-                self.contradicted.push(loser);
+                let named = self.event(at).header.named.source().is_some();
+                if named { &mut self.contradicted } else { &mut self.copies }.push(loser);
             }
         }
     }
@@ -234,8 +238,8 @@ impl<'a> Fold<'a> {
             for at in line {
                 let header = &self.event(at).header;
                 if matches!(header.kind, Kind::Receipt | Kind::Settled) {
-                    let learned = self.learned.entry(side).or_default();
                     for field in &header.fields {
+                        let learned = self.learned.entry(side).or_default();
                         learned.entry(field).or_default().push((self.time[at as usize], at));
                     }
                 }
@@ -352,6 +356,9 @@ impl<'a> Fold<'a> {
             timed: (0..self.heard.len() as u32).any(|at| self.is_linear(at)) || !self.learned.is_empty(),
             waiting: self.waiting.iter().map(|at| self.waiting_entry(*at)).collect(),
             contradicted: self.contradicted.clone(),
+            copies: self.copies.clone(),
+            unheard: self.unheard(),
+            aside: self.aside(),
             echoes: self.echoes,
             ..Record::default()
         };
@@ -372,8 +379,22 @@ impl<'a> Fold<'a> {
         (record, self.line())
     }
 
+    /// What sides have learned of and nobody has said yet.
+    fn unheard(&self) -> Vec<SaidId> {
+        let learned = self.learned.values().flat_map(BTreeMap::values).flatten();
+        let carried = learned.flat_map(|(_, at)| self.event(*at).header.carries.iter().flatten().copied());
+        let unheard: BTreeSet<SaidId> = carried.filter(|said| !self.by_said.contains_key(said)).collect();
+        unheard.into_iter().collect()
+    }
+
+    fn aside(&self) -> Option<Millis> {
+        let counted = (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]);
+        let headers = counted.map(|at| &self.event(at).header);
+        headers.filter(|header| is_aside(header.kind)).map(|header| header.said_at).max()
+    }
+
     fn waiting_entry(&self, at: u32) -> Waiting {
-        Waiting { entry: at, names: self.event(at).header.seen.clone().unwrap_or_default() }
+        Waiting::new(at, self.event(at))
     }
 
     fn resolve(&self, name: &FieldName, words: &[Word], before: &Before) -> Field {
@@ -530,26 +551,40 @@ impl<'a> Fold<'a> {
     }
 
     fn fill_sides(&self, record: &mut Record) {
-        for at in (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]) {
+        let counted = (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]);
+        let on_line = counted.filter(|at| line_class(self.event(*at).header.kind).is_some());
+        let mut linked = Vec::new();
+        for at in on_line {
             let header = &self.event(at).header;
-            if line_class(header.kind).is_some() {
-                let time = self.time[at as usize];
-                let state = record.side_mut(&header.origin.side);
-                state.newest = state.newest.max(time);
-                if header.origin.link.is_some() && (header.kind.is_said() || header.kind == Kind::Receipt) {
-                    state.link.clone_from(&header.origin.link);
-                }
+            let state = record.side_mut(&header.origin.side);
+            state.newest = state.newest.max(self.time[at as usize]);
+            if header.origin.link.is_some() && (header.kind.is_said() || header.kind == Kind::Receipt) {
+                linked.push(at);
             }
+        }
+        linked.sort_by(|a, b| self.compare_places(*a, *b));
+        for at in linked {
+            let origin = &self.event(at).header.origin;
+            record.side_mut(&origin.side).link.clone_from(&origin.link);
         }
         let connected = &self.book.newest().sides;
         for state in &mut record.sides {
-            if connected.get(&state.side).is_some_and(|spec| spec.connected) {
+            if connected.get(&state.side).is_some_and(|spec| spec.connected) || self.was_written(&state.side) {
                 let shows = self.shows.get(&*state.side).into_iter().flatten();
                 state.shows = shows.map(|(_, shown)| shown.clone()).collect();
             }
         }
         self.fill_writes(record);
         self.fill_parks(record);
+    }
+
+    /// Whether a write of ours has left for the side, which may have lost its connector since.
+    fn was_written(&self, side: &SideName) -> bool {
+        let counted = (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]);
+        counted.map(|at| &self.event(at).header).any(|header| {
+            let write = matches!(header.kind, Kind::Sent | Kind::Receipt) && !header.fields.is_empty();
+            write && header.origin.side == *side
+        })
     }
 
     /// A write is open until an outcome bears its key or stands after it: writes to a record go one after the other.
@@ -628,6 +663,11 @@ pub(super) fn write_key(event: &Event) -> Option<&str> {
 /// Whether an event is an echo if none of its words is the side's own.
 pub(super) fn may_echo(header: &Header) -> bool {
     !header.fields.is_empty() && header.kind.is_said() && header.kind != Kind::Observe
+}
+
+/// Whether a statement of a side stands on no line.
+pub(super) fn is_aside(kind: Kind) -> bool {
+    line_class(kind).is_none() && kind != Kind::Decide
 }
 
 /// Where events of a kind stand on their side's line among events of the same time; `None`: on no line.

@@ -26,7 +26,7 @@ pub fn corrected(candidate: &Candidate, book: &Rulebook) -> Millis {
 /// Puts candidates into rank order, the newest first. Ties end in content, never in arrival.
 pub fn rank(candidates: &mut [Candidate], book: &Rulebook) {
     if candidates.len() > 1 {
-        candidates.sort_by(|a, b| newer(a, b, None, book).reverse());
+        candidates.sort_by(|a, b| newer(a, b, book).reverse());
     }
 }
 
@@ -53,10 +53,9 @@ pub fn judge(kind: &str, field: &str, candidates: &[Candidate], book: &Rulebook)
     }
 }
 
-/// The field's entry in the rules by which these candidates are judged.
+/// The field's entry in the rules by which these candidates, in rank order, are judged.
 pub fn spec_for<'b>(kind: &str, field: &str, candidates: &[Candidate], book: &'b Rulebook) -> Option<&'b FieldSpec> {
-    let newest = candidates.iter().map(|candidate| corrected(candidate, book)).max()?;
-    book.at(newest).field(kind, field)
+    book.at(corrected(candidates.first()?, book)).field(kind, field)
 }
 
 fn by_rule(spec: &FieldSpec, candidates: &[Candidate], book: &Rulebook) -> Ruling {
@@ -83,15 +82,19 @@ fn by_rule(spec: &FieldSpec, candidates: &[Candidate], book: &Rulebook) -> Rulin
     }
 }
 
+/// The first in rank among those eligible; at equal times the authority's.
 fn newest_of(
     candidates: &[Candidate],
     eligible: impl Fn(&Candidate) -> bool,
     authority: Option<&str>,
     book: &Rulebook,
 ) -> Option<usize> {
-    (0..candidates.len())
-        .filter(|at| eligible(&candidates[*at]))
-        .max_by(|a, b| newer(&candidates[*a], &candidates[*b], authority, book))
+    let first = candidates.iter().position(&eligible)?;
+    let Some(authority) = authority else { return Some(first) };
+    let time = corrected(&candidates[first], book);
+    let level = (first..candidates.len()).take_while(|at| corrected(&candidates[*at], book) == time);
+    let named = |at: &usize| eligible(&candidates[*at]) && *candidates[*at].origin.side == *authority;
+    Some(level.into_iter().find(named).unwrap_or(first))
 }
 
 /// The candidate with the greatest, or smallest, value; among equal ones the first in rank.
@@ -108,10 +111,14 @@ fn extreme(candidates: &[Candidate], reason: Reason) -> Ruling {
 }
 
 /// Orders two words by time, then by what is plain in them and the same in every store.
-fn newer(a: &Candidate, b: &Candidate, authority: Option<&str>, book: &Rulebook) -> Ordering {
-    let is_authority = |candidate: &Candidate| authority == Some(&*candidate.origin.side);
-    let time = corrected(a, book).cmp(&corrected(b, book)).then_with(|| is_authority(a).cmp(&is_authority(b)));
-    time.then_with(|| plain(a).cmp(&plain(b)))
+fn newer(a: &Candidate, b: &Candidate, book: &Rulebook) -> Ordering {
+    corrected(a, book).cmp(&corrected(b, book)).then_with(|| plain(a).cmp(&plain(b)))
+}
+
+/// Puts one more candidate among others that are in rank order.
+pub fn insert(candidates: &mut Vec<Candidate>, new: Candidate, book: &Rulebook) {
+    let at = candidates.partition_point(|other| newer(other, &new, book) == Ordering::Greater);
+    candidates.insert(at, new);
 }
 
 #[allow(clippy::type_complexity)]

@@ -120,6 +120,17 @@ impl Line {
         at
     }
 
+    /// The entry of a sequence.
+    pub fn position(&self, seq: Seq) -> Option<u32> {
+        self.entries.binary_search_by_key(&seq, |entry| entry.seq).ok().map(|at| at as u32)
+    }
+
+    /// Gives an entry that nobody names as a parent yet its own parents, which may stand later in the line.
+    pub fn link(&mut self, at: u32, parents: Vec<u32>) {
+        self.entries[at as usize].parents = parents;
+        self.reach[at as usize] = self.reach_of(at);
+    }
+
     fn reach_of(&self, at: u32) -> Reach {
         let parents = &self.entries[at as usize].parents;
         let depth = parents.iter().map(|parent| self.reach[*parent as usize].depth + 1).max().unwrap_or(0);

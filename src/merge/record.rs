@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::Millis,
-    event::{Author, Header, Kind, Origin},
+    event::{Author, Event, Header, Kind, Origin},
     id::{FieldName, SaidId, Seq, SideName},
     value::Value,
 };
@@ -168,7 +168,7 @@ pub struct SideState {
     pub link: Option<Box<str>>,
     /// The newest time on its line.
     pub newest: Millis,
-    /// What it shows; kept for connected sides only, ascending by field.
+    /// What it shows; kept for sides that are connected or were written to, ascending by field.
     pub shows: Vec<Shown>,
     /// The writes of which nothing is known yet, oldest first.
     pub in_flight: Vec<InFlight>,
@@ -197,6 +197,39 @@ pub struct Waiting {
     pub entry: u32,
     /// All that it names.
     pub names: Vec<SaidId>,
+    /// The event itself, as long as the record is in memory.
+    #[serde(skip)]
+    event: Kept,
+}
+
+/// An event kept at hand; whether it is makes no difference to what the record is.
+#[derive(Clone, Debug, Default)]
+struct Kept(Option<Box<Event>>);
+
+impl PartialEq for Kept {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Kept {}
+
+impl Waiting {
+    /// An event that waits, at this entry.
+    pub fn new(entry: u32, event: &Event) -> Self {
+        let names = event.header.seen.clone().unwrap_or_default();
+        Waiting { entry, names, event: Kept(Some(Box::new(event.clone()))) }
+    }
+
+    /// The event, if it is at hand.
+    pub fn event(&self) -> Option<&Event> {
+        self.event.0.as_deref()
+    }
+
+    /// The event, if it is at hand.
+    pub fn into_event(self) -> Option<Event> {
+        self.event.0.map(|event| *event)
+    }
 }
 
 /// A record as its events make it, without the line.
@@ -214,8 +247,14 @@ pub struct Record {
     pub waiting: Vec<Waiting>,
     /// Entries that say what another entry says under the same name, with other content.
     pub contradicted: Vec<u32>,
+    /// Entries that say what another entry says, with another author or the like; the smaller content counts.
+    pub copies: Vec<u32>,
+    /// Words that a side has learned of and that are not in the log yet, ascending.
+    pub unheard: Vec<SaidId>,
     /// How many statements only repeated our own writes.
     pub echoes: u32,
+    /// The newest time of a statement that stands on no side's line, such as a link: one that names it is no older.
+    pub aside: Option<Millis>,
     /// Whether any event is linear, or any side has learned of a word: then times matter, not names alone.
     pub timed: bool,
     /// Whether any word says that it was deleted.
@@ -305,7 +344,9 @@ impl Shown {
                 self.show(value, false, time);
                 return true;
             }
-            _ if !header.author.is_another() && ((shows_it && self.by_us) || awaited) => self.show(value, true, time),
+            _ if !header.author.is_another() && awaited => self.show(value, true, time),
+            // The echo of an older write; a newer one may still be on its way, and its echo is to come.
+            _ if !header.author.is_another() && shows_it && self.by_us => self.at = time,
             _ => {
                 let tied = self.by_us && self.at == time && !shows_it;
                 self.show(value, false, time);

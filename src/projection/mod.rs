@@ -76,7 +76,8 @@ pub fn plan(kind: &str, record: &Record, side: &str, edition: &Edition) -> Plan 
     plan
 }
 
-fn exists_on(state: Option<&SideState>) -> bool {
+/// Whether a side has the record, as far as we know.
+pub fn exists_on(state: Option<&SideState>) -> bool {
     let Some(state) = state else { return false };
     match state.shown(EXISTENCE).and_then(|shown| shown.newest.as_ref()) {
         Some(value) => *value == Value::bool(true),

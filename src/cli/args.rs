@@ -1,0 +1,136 @@
+//! What may be said on the command line, and the help that explains it.
+
+use std::path::PathBuf;
+
+use clap::{Args as Group, Parser, Subcommand};
+
+use crate::event::DEFAULT_SOURCE;
+
+const EXAMPLES: &str = "\
+Examples:
+  syncline init --store acme --manifest acme.yaml
+  syncline import --store acme edits.jsonl
+  syncline records --store acme --json | head
+  syncline status --store acme
+
+Exit codes:
+  0  done
+  1  something was found wrong: bad lines, damage, a store that cannot be used
+  2  bad use: arguments that make no sense, no store or no file where one is named";
+
+/// Keeps a customer portal and a CRM in agreement.
+#[derive(Debug, Parser)]
+#[command(name = "syncline", version, after_help = EXAMPLES, arg_required_else_help = true)]
+pub struct Args {
+    /// The store's directory
+    #[arg(long, value_name = "DIR", global = true, default_value = "syncline-store")]
+    pub store: PathBuf,
+    /// The manifest: sides, fields and rules; one that differs from the store's becomes its rules from now on
+    #[arg(long, value_name = "FILE", global = true)]
+    pub manifest: Option<PathBuf>,
+    /// Answer in JSON, for programs
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a new store
+    #[command(after_help = "\
+Example:
+  syncline init --store acme --manifest acme.yaml
+
+Without --manifest the sides are crm and portal, any record kind and any field will do, and the last write wins.")]
+    Init,
+    /// Take statements in from JSON lines
+    #[command(after_help = "\
+Examples:
+  syncline import --store acme edits.jsonl
+  gunzip -c edits.jsonl.gz | syncline import --store acme -
+  syncline import --store acme --source crm-dump dump.jsonl
+
+One line:
+  {\"seq\":17,\"side\":\"portal\",\"actor\":\"portal:u07\",\"record\":\"contact/000123\",\"at_ms\":1750000000123,
+   \"base\":12,\"set\":{\"phone\":\"+1-555-0100\",\"tags\":[\"vip\"],\"city\":null}}
+
+A bad line is told as FILE:LINE: REASON, the others are taken in, and the exit code is 1. A line that the store
+has already is a duplicate, so an import that was cut off may simply be run again. An export of another store of
+the tenant is taken over whole: into a new store with its name, key and rules.")]
+    Import(Import),
+    /// List all records as they are resolved
+    #[command(after_help = "\
+Examples:
+  syncline records --store acme
+  syncline records --store acme --json | jq -r .record
+
+With --json there is one line for each record, {\"record\":ID,\"fields\":{..}}, without cleared fields; deleted
+records are left out.")]
+    Records(Records),
+    /// Show totals and what waits for a person
+    Status,
+    /// Check the log, and derived state against it
+    #[command(after_help = "\
+Examples:
+  syncline verify --store acme
+  syncline verify --store acme --documents
+
+The exit code is 1 if anything is wrong. Derived state that differs is cured by `syncline rebuild`; damage in the
+log is not: restore it from a copy, or import an export of another store of the tenant into a new one.")]
+    Verify(Verify),
+    /// Throw derived state away and make it anew from the log
+    Rebuild,
+    /// Write every event as JSON lines, for import into another store of the tenant
+    #[command(after_help = "\
+Example:
+  syncline export --store acme > acme.jsonl
+
+An export holds PERSONAL DATA, and the tenant's KEY in its first line: whoever has it can read every value. Keep
+it as you would keep the store itself.")]
+    Export,
+    /// Check manifests, or print what they may hold
+    #[command(subcommand)]
+    Manifest(Manifest),
+}
+
+/// What to take in.
+#[derive(Debug, Group)]
+pub struct Import {
+    /// JSON lines; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// The name under which `seq` numbers statements; each source counts for itself
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_SOURCE)]
+    pub source: String,
+}
+
+/// Which records to list.
+#[derive(Debug, Group)]
+pub struct Records {
+    /// The most records to show in a table; --json shows all
+    #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
+    pub most: usize,
+}
+
+/// What to check besides.
+#[derive(Debug, Group)]
+pub struct Verify {
+    /// Build every record's document too, and check it
+    #[arg(long)]
+    pub documents: bool,
+}
+
+/// What to do with manifests.
+#[derive(Debug, Subcommand)]
+pub enum Manifest {
+    /// Tell all faults of a manifest, each with its place and its cure
+    Check {
+        /// The manifest
+        file: PathBuf,
+    },
+    /// Print the JSON Schema of manifests, for editors
+    Schema,
+}

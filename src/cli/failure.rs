@@ -1,0 +1,112 @@
+//! Why a command could not do what it was asked, and what it ends with.
+
+use std::{error::Error, io, path::PathBuf};
+
+use crate::{engine::EngineError, log::LogError, manifest::Fault};
+
+/// How a command that ran to its end ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// All is well.
+    Done,
+    /// Something was found wrong, and told.
+    Wrong,
+}
+
+impl End {
+    /// Well, or not.
+    pub fn well(is_well: bool) -> Self {
+        if is_well { End::Done } else { End::Wrong }
+    }
+}
+
+/// Why a command stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The command makes no sense as it was given.
+    #[error("{0}")]
+    Use(String),
+    /// The store failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A file that was named cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A manifest has faults.
+    #[error("{} has {} faults", path.display(), faults.len())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// Its faults.
+        faults: Vec<Fault>,
+    },
+    /// Standard output failed.
+    #[error("cannot write the answer")]
+    Write(#[from] io::Error),
+}
+
+impl Failure {
+    /// The exit code.
+    pub fn code(&self) -> u8 {
+        match self {
+            Failure::Use(_) | Failure::Engine(EngineError::NoStore(_)) => 2,
+            Failure::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => 2,
+            _ => 1,
+        }
+    }
+
+    /// What to say of it, causes and cure included.
+    pub fn to_lines(&self) -> Vec<String> {
+        let mut lines = match self {
+            Failure::Manifest { path, faults } => {
+                faults.iter().map(|fault| format!("{}:{fault}", path.display())).collect()
+            }
+            other => vec![format!("error: {}", chain(other))],
+        };
+        lines.extend(self.cure().map(|cure| format!("help: {cure}")));
+        lines
+    }
+
+    fn cure(&self) -> Option<&'static str> {
+        let Failure::Engine(why) = self else { return None };
+        match why {
+            EngineError::NoStore(_) => Some("make one with `syncline init`, or name another with --store"),
+            EngineError::Log(why) if why.is_disk_full() => {
+                Some("free some space and run the command again: what was taken in before is recognised")
+            }
+            EngineError::Log(LogError::Failed { .. }) => {
+                Some("run the command again once the disk works: what was taken in before is recognised")
+            }
+            EngineError::Log(LogError::Locked { .. }) => Some("wait until it is done, or stop it"),
+            EngineError::Log(LogError::Format { .. }) => Some("use the version of syncline that made the store"),
+            EngineError::Log(LogError::Exists { .. }) => Some("the store is there already; use it as it is"),
+            EngineError::Log(LogError::ReadOnly { .. }) => {
+                Some("`syncline verify` names the damage; restore the log, or import an export into a new store")
+            }
+            EngineError::State(_) => Some("`syncline rebuild` makes derived state anew; the log is not affected"),
+            _ => None,
+        }
+    }
+}
+
+/// An error with its causes, each told once.
+pub fn chain(error: &dyn Error) -> String {
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(why) = cause {
+        let text = why.to_string();
+        // Some messages hold their cause already.
+        if !told.contains(&text) {
+            told.push_str(": ");
+            told.push_str(&text);
+        }
+        cause = why.source();
+    }
+    told
+}

@@ -1,0 +1,54 @@
+//! Manifests by themselves, without a store.
+
+use std::{io::Write, path::Path};
+
+use serde::Serialize;
+
+use super::{
+    args::Manifest as Asked,
+    failure::{End, Failure},
+    open::Place,
+    tell,
+};
+use crate::manifest;
+
+#[derive(Serialize)]
+struct Fault<'a> {
+    file: String,
+    line: usize,
+    column: usize,
+    what: &'a str,
+    hint: &'a str,
+}
+
+/// Checks a manifest, or prints the schema of all.
+pub fn manifest(asked: &Asked, place: &Place, out: &mut dyn Write) -> Result<End, Failure> {
+    match asked {
+        Asked::Check { file } => check(file, place.json, out),
+        Asked::Schema => {
+            let schema = serde_json::to_string_pretty(&manifest::schema()).map_err(std::io::Error::from)?;
+            writeln!(out, "{schema}")?;
+            Ok(End::Done)
+        }
+    }
+}
+
+fn check(file: &Path, json: bool, out: &mut dyn Write) -> Result<End, Failure> {
+    let place = Place { store: file.to_owned(), manifest: Some(file.to_owned()), json };
+    let faults = match place.manifest_text() {
+        Ok(_) => Vec::new(),
+        Err(Failure::Manifest { faults, .. }) => faults,
+        Err(why) => return Err(why),
+    };
+    let name = file.display().to_string();
+    for manifest::Fault { line, column, what, hint } in &faults {
+        match json {
+            true => tell::json(out, &Fault { file: name.clone(), line: *line, column: *column, what, hint })?,
+            false => writeln!(out, "{}", tell::plain(&format!("{name}:{line}:{column}: {what}; {hint}")))?,
+        }
+    }
+    if faults.is_empty() && !json {
+        writeln!(out, "{} has no faults", tell::plain(&name))?;
+    }
+    Ok(End::well(faults.is_empty()))
+}

@@ -1,0 +1,63 @@
+//! The command line: arguments in, an exit code out.
+//!
+//! What was asked for goes to standard output, everything else to standard error. One file holds one group of
+//! commands; [`open`] opens stores for all of them, [`tell`] is how they speak to people and programs.
+
+mod args;
+mod check;
+mod export;
+mod failure;
+mod import;
+mod init;
+mod lines;
+mod manifest;
+mod open;
+mod read;
+mod status;
+mod tell;
+mod waits;
+
+use std::{
+    io::{self, BufWriter, Write},
+    process::ExitCode,
+};
+
+use clap::Parser;
+
+use self::{
+    args::{Args, Command},
+    failure::{End, Failure},
+    open::Place,
+};
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    // Prints help and complaints about arguments on its own, and ends with 2 for the latter.
+    let args = Args::parse();
+    let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    let done = run(args, &mut out).and_then(|end| out.flush().map(|()| end).map_err(Failure::Write));
+    match done {
+        Ok(End::Done) => ExitCode::SUCCESS,
+        Ok(End::Wrong) => ExitCode::from(1),
+        // Whoever reads has seen enough, as `head` has.
+        Err(Failure::Write(why)) if why.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(failure) => {
+            tell::complain(&failure.to_lines());
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn run(args: Args, out: &mut dyn Write) -> Result<End, Failure> {
+    let place = Place { store: args.store, manifest: args.manifest, json: args.json };
+    match args.command {
+        Command::Init => init::init(&place, out),
+        Command::Import(args) => import::import(&args, &place, out),
+        Command::Records(args) => read::records(&args, &place, out),
+        Command::Status => status::status(&place, out),
+        Command::Verify(args) => check::verify(&args, &place, out),
+        Command::Rebuild => check::rebuild(&place, out),
+        Command::Export => export::export(&place, out),
+        Command::Manifest(command) => manifest::manifest(&command, &place, out),
+    }
+}

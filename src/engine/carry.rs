@@ -1,0 +1,88 @@
+//! How a store's events leave it and enter another: what `export` and `import` ask of the engine.
+
+use super::{
+    Engine, EngineError,
+    core::{parse, read_event},
+};
+use crate::{
+    event::{Event, Header},
+    id::{RecordId, Seq, TenantKey},
+    log::Stored,
+    merge::{Record, line::Entry},
+};
+
+impl Engine {
+    /// The tenant's key. Whoever has it can guess values from hashes, so it goes only into exports.
+    pub fn tenant_key(&self) -> &TenantKey {
+        &self.inner.key
+    }
+
+    /// The last sequence in the log.
+    pub fn last(&self) -> Seq {
+        self.inner.log.last()
+    }
+
+    /// Whether the last checkpoint stands for all of the log, so that closing has nothing to do.
+    ///
+    /// # Errors
+    /// If the engine has stopped.
+    pub fn is_checkpointed(&self) -> Result<bool, EngineError> {
+        Ok(self.core()?.checkpointed() == self.inner.log.last())
+    }
+
+    /// All events that are on disk, in log order, with the bytes as they are stored.
+    ///
+    /// Where the log is damaged an item says so, and the next one comes from behind the damage.
+    pub fn stored(&self) -> impl Iterator<Item = Result<(Event, Stored), EngineError>> + '_ {
+        self.inner.log.scan(Seq(1)).map(|stored| {
+            let stored = stored?;
+            let event = parse(&self.inner.key, stored.seq, &stored.header, &stored.payload)?;
+            Ok((event, stored))
+        })
+    }
+
+    /// The event that bears a number of this source; of several the one in effect.
+    ///
+    /// # Errors
+    /// If the log or the state fails.
+    pub fn numbered(&self, source: &str, number: u64) -> Result<Option<(Seq, Header)>, EngineError> {
+        let seq = self.core()?.numbered(source, number)?;
+        let Some(seq) = seq else { return Ok(None) };
+        let place = self.inner.log.find(seq)?;
+        let event = read_event(&self.inner.log, &self.inner.key, seq, place)?;
+        Ok(Some((seq, event.header)))
+    }
+
+    /// The events of a record that wait for something that they name as seen.
+    ///
+    /// # Errors
+    /// If the log or the state fails.
+    pub fn waiting(&self, record: &str) -> Result<Vec<(Seq, Header)>, EngineError> {
+        let (state, line) = {
+            let core = self.core()?;
+            let (Some(state), Some(line)) = (core.peek(record)?, core.peek_line(record)?) else {
+                return Ok(Vec::new());
+            };
+            (state, line)
+        };
+        let entry = |at: u32| -> &Entry { &line.entries()[at as usize] };
+        let read = |entry: &Entry| Ok((entry.seq, self.event_at(entry.seq, entry.place)?.header));
+        state.waiting.iter().map(|waiting| read(entry(waiting.entry))).collect()
+    }
+
+    /// The ids of all records, ascending.
+    ///
+    /// # Errors
+    /// If the state fails.
+    pub(crate) fn all_ids(&self) -> Result<Vec<RecordId>, EngineError> {
+        self.core()?.ids()
+    }
+
+    /// A record as it is resolved.
+    ///
+    /// # Errors
+    /// If the state fails.
+    pub(crate) fn resolved(&self, id: &str) -> Result<Option<Record>, EngineError> {
+        self.core()?.peek(id)
+    }
+}

@@ -1,0 +1,250 @@
+//! What a read-back says: which write took effect, and what the side shows besides.
+//!
+//! The same code answers a question of the outbox and takes in what a reconciliation saw unasked.
+
+use std::collections::HashSet;
+
+use super::{
+    Engine, EngineError,
+    core::{Core, read_line},
+    outbox::{Row, origin_of},
+};
+use crate::{
+    clock::Millis,
+    event::{Author, AuthorKind, Detail, Draft, Event, Kind, Origin},
+    id::{FieldName, RecordId, SaidId, SideName},
+    merge::{Line, Record},
+    projection,
+    rulebook::EXISTENCE,
+    send::{Ask, Seen, SeenField},
+    value::Value,
+};
+
+/// A read-back with all that is known of the record it is about.
+struct Reading<'a> {
+    ask: &'a Ask,
+    state: Record,
+    line: Line,
+    origin: Origin,
+    /// The time of the reading, by the side's clock.
+    at: Millis,
+    /// The words by which the side lets the record live on under another id; they stand for all that it knew.
+    moved: bool,
+}
+
+impl Engine {
+    /// Takes the answer to a question; `Err`: the side could not be asked, try again after so many milliseconds.
+    ///
+    /// # Errors
+    /// If the log or the state fails.
+    pub fn seen(&self, ask: Ask, answer: Result<Seen, i64>) -> Result<(), EngineError> {
+        let mut core = self.core()?;
+        let now = self.now();
+        let key = (ask.side.clone(), ask.record.clone());
+        let row = core.rows.entry(key).or_insert_with(|| Row::since(now));
+        row.busy = false;
+        match answer {
+            Ok(seen) => self.take_seen(core, &ask, seen, now),
+            Err(retry) => {
+                row.attempts += 1;
+                row.not_before = now.plus(retry);
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes in what a side was seen to show without a question of the outbox: a reconciliation, or a poll.
+    ///
+    /// Fields that the manifest does not have are passed over.
+    ///
+    /// # Errors
+    /// If the log or the state fails.
+    pub fn observe(&self, side: &SideName, record: &RecordId, seen: Seen) -> Result<(), EngineError> {
+        let core = self.core()?;
+        let ask = Ask { side: side.clone(), record: record.clone(), link: seen.link.clone(), fields: Vec::new() };
+        let now = self.now();
+        self.take_seen(core, &ask, seen, now)
+    }
+
+    fn take_seen(
+        &self,
+        mut core: std::sync::MutexGuard<'_, Core>,
+        ask: &Ask,
+        seen: Seen,
+        now: Millis,
+    ) -> Result<(), EngineError> {
+        let edition = core.book.newest().clone();
+        let drafts = self.seen_drafts(&mut core, ask, seen, now)?;
+        let fits = |draft: &Draft| {
+            Engine::check(&edition, draft)
+                .inspect_err(
+                    |why| tracing::warn!(record = %ask.record, side = %ask.side, %why, "passed over what a side shows"),
+                )
+                .is_ok()
+        };
+        let drafts = drafts.into_iter().filter(fits).collect();
+        core.touched.insert(ask.record.clone());
+        self.finish(core, drafts)
+    }
+
+    fn seen_drafts(&self, core: &mut Core, ask: &Ask, seen: Seen, now: Millis) -> Result<Vec<Draft>, EngineError> {
+        let held = core.hold(&ask.record)?;
+        let (state, line) = (held.record.clone(), held.line.clone());
+        let at = core.book.on_side(&ask.side, now);
+        let known_link = origin_of(&state, &ask.side).link;
+        let moved = matches!((&known_link, &seen.link), (Some(old), Some(new)) if old != new);
+        let origin = Origin { side: ask.side.clone(), link: seen.link.clone().or(known_link), node: None };
+        let reading = Reading { ask, state, line, origin, at, moved };
+        let mut drafts = Vec::new();
+        let mut confirmed = Vec::new();
+        let key = (ask.side.clone(), ask.record.clone());
+        let is_under_way = core.rows.get(&key).is_some_and(|row| row.busy);
+        let open = reading.state.side(&ask.side).and_then(|state| state.in_flight.last());
+        // While a write is under way, a reading says nothing of whether it will arrive.
+        if let Some(write) = open.filter(|_| !is_under_way) {
+            let entry = &reading.line.entries()[write.entry as usize];
+            let sent = self.event_at(entry.seq, entry.place)?;
+            let draft = reading.receipt(&sent, &write.key, &seen);
+            confirmed.extend(draft.words.iter().cloned());
+            drafts.push(draft);
+            let row = core.rows.entry(key).or_insert_with(|| Row::since(now));
+            // The write is tried again under the same key, if at all: its `sent` has to stand after this receipt.
+            (row.unsent, row.not_before) = (None, row.not_before.max(now.plus(1)));
+        }
+        drafts.extend(reading.existence(&seen));
+        let fields = seen.fields.into_iter().filter(|_| seen.found);
+        let fields: Vec<SeenField> = fields.filter(|seen| reading.shows_field(core, &seen.field)).collect();
+        drafts.extend(self.past(core, &reading, &fields)?);
+        for field in &fields {
+            drafts.extend(reading.present(field, &confirmed, seen.modified));
+        }
+        Ok(drafts)
+    }
+
+    /// Edits that the log does not have and that something newer has since replaced.
+    fn past(&self, core: &Core, reading: &Reading, fields: &[SeenField]) -> Result<Vec<Draft>, EngineError> {
+        if fields.iter().all(|field| field.earlier.is_empty()) {
+            return Ok(Vec::new());
+        }
+        let events = read_line(&self.inner.log, &core.key, &reading.line)?;
+        let mut known: HashSet<(&FieldName, &Value, Millis)> = HashSet::new();
+        for heard in events.iter().filter(|heard| heard.event.header.origin.side == reading.ask.side) {
+            let time = heard.event.header.said_at;
+            known.extend(heard.event.words().map(|(field, value)| (field, value, time)));
+        }
+        let mut drafts = Vec::new();
+        for field in fields {
+            for past in field.earlier.iter().rev().filter(|past| past.author.kind != AuthorKind::Ours) {
+                if !known.contains(&(&field.field, &past.value, past.at)) {
+                    drafts.push(reading.observe(&field.field, &past.value, past.at, past.author.clone()));
+                }
+            }
+        }
+        Ok(drafts)
+    }
+}
+
+impl Reading<'_> {
+    fn shows_field(&self, core: &Core, field: &FieldName) -> bool {
+        let spec = core.book.newest().field(self.ask.record.kind(), field);
+        spec.is_some_and(|spec| spec.name_on(&self.ask.side, field).is_some())
+    }
+
+    fn observe(&self, field: &FieldName, value: &Value, time: Millis, author: Author) -> Draft {
+        let mut draft = Draft::new(Kind::Observe, self.ask.record.clone(), self.origin.clone(), time, author);
+        draft.words = vec![(field.clone(), value.clone())];
+        draft
+    }
+
+    /// Whether the side has the record, where that is news.
+    fn existence(&self, seen: &Seen) -> Option<Draft> {
+        let state = self.state.side(&self.ask.side);
+        if !self.ask.fields.is_empty() || projection::exists_on(state) == seen.found {
+            return None;
+        }
+        let known = state.and_then(|state| state.shown(EXISTENCE)).is_some();
+        // A record first heard of by a read-back is there because its fields are.
+        if seen.found && !known {
+            return None;
+        }
+        let field = FieldName::new(EXISTENCE).expect("a good name");
+        Some(self.observe(&field, &Value::bool(seen.found), seen.modified.unwrap_or(self.at), Author::default()))
+    }
+
+    /// What a field shows now, where that is news.
+    fn present(&self, seen: &SeenField, confirmed: &[(FieldName, Value)], modified: Option<Millis>) -> Option<Draft> {
+        let is_doubt = self.ask.fields.contains(&seen.field);
+        let shown = self.state.side(&self.ask.side).and_then(|state| state.shown(&seen.field));
+        let known = shown.and_then(|shown| shown.newest.as_ref()) == Some(&seen.value);
+        let settled = confirmed.iter().any(|(field, value)| *field == seen.field && *value == seen.value);
+        let never_set = seen.value.is_null() && shown.is_none();
+        if settled || never_set || known && !is_doubt && !self.moved {
+            return None;
+        }
+        let Some(time) = seen.changed.or(modified) else {
+            tracing::warn!(record = %self.ask.record, side = %self.ask.side, field = %seen.field, "a side shows a value without any time");
+            return None;
+        };
+        let mut draft = self.observe(&seen.field, &seen.value, time, seen.author.clone());
+        draft.coarse = seen.changed.is_none();
+        if is_doubt {
+            // Where only a read-back can tell, it comes after all that the side can have shown.
+            draft.seen = Some(self.candidates(&seen.field, |_| true));
+        } else if self.moved {
+            draft.seen = Some(self.candidates(&seen.field, |knows| knows));
+        }
+        Some(draft)
+    }
+
+    /// The candidates of a field, by whether the side knows them.
+    fn candidates(&self, field: &FieldName, keep: impl Fn(bool) -> bool) -> Vec<SaidId> {
+        let side = &self.ask.side;
+        let candidates = self.state.field(field).into_iter().flat_map(|field| &field.candidates);
+        let knows = |candidate: &&crate::merge::record::Candidate| {
+            keep(candidate.origin.side == *side || candidate.known.iter().any(|(known, _)| known == side))
+        };
+        candidates.filter(knows).map(|candidate| candidate.said).collect()
+    }
+
+    /// The receipt that a read-back stands for: the fields that showed what was sent, perhaps none.
+    fn receipt(&self, sent: &Event, key: &str, seen: &Seen) -> Draft {
+        let header = &sent.header;
+        let mut draft =
+            Draft::new(Kind::Receipt, header.record.clone(), self.origin.clone(), self.at, Author::engine());
+        draft.detail = Detail::Write(key.to_owned());
+        let mut times = Vec::new();
+        for (index, (field, value)) in sent.words().enumerate() {
+            if let Some(time) = self.took(field, value, header.said_at, seen) {
+                draft.words.push((field.clone(), value.clone()));
+                draft.carries.push(header.carries[index].clone());
+                times.extend(time);
+            }
+        }
+        // A receipt of nothing is dated by the reading, so that it stands after the write it is about.
+        if !draft.words.is_empty() {
+            draft.said_at = times.into_iter().max().or(seen.modified).unwrap_or(self.at);
+        }
+        draft
+    }
+
+    /// Whether a field took a value that was sent, and when; it may have been overwritten since.
+    fn took(&self, field: &FieldName, value: &Value, sent_at: Millis, seen: &Seen) -> Option<Option<Millis>> {
+        if **field == *EXISTENCE {
+            return (Value::bool(seen.found) == *value).then_some(None);
+        }
+        if !seen.found {
+            return None;
+        }
+        let Some(shows) = seen.fields.iter().find(|shows| shows.field == *field) else {
+            return value.is_null().then_some(None);
+        };
+        if shows.value == *value {
+            return Some(shows.changed);
+        }
+        // An older one of the same value does not count: this write was planned over something newer.
+        let shadow = self.state.side(&self.ask.side).and_then(|state| state.shown(field)).map(|shown| shown.at);
+        let since = |at: Millis| at >= sent_at || shadow.is_some_and(|shadow| at > shadow);
+        let mut past = shows.earlier.iter().filter(|past| !past.author.is_another() && since(past.at));
+        past.find(|past| past.value == *value).map(|past| Some(past.at))
+    }
+}

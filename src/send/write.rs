@@ -1,0 +1,62 @@
+//! A write on its way to a side, and what became of it.
+
+use crate::{
+    clock::Millis,
+    event::Author,
+    id::{FieldName, RecordId, SideName},
+    projection::Put,
+    value::Value,
+};
+
+/// A write, ready to leave: its `sent` event is on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// The side.
+    pub side: SideName,
+    /// The record.
+    pub record: RecordId,
+    /// The side's own id for it, where it has said one.
+    pub link: Option<Box<str>>,
+    /// Whether the side has no such record and is to make it.
+    pub create: bool,
+    /// Whether the side is to delete it.
+    pub delete: bool,
+    /// The fields that differ, with their values; null clears one.
+    pub fields: Vec<(FieldName, Value)>,
+    /// Under this key the write may be repeated without harm.
+    pub key: String,
+    /// Who said the first of the values.
+    pub author: Author,
+    /// How often it was tried before.
+    pub attempts: u32,
+    pub(crate) puts: Vec<Put>,
+}
+
+/// What became of a write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The side took it.
+    Applied(Receipt),
+    /// The side refused it for good, and nothing of it took effect.
+    Refused {
+        /// In the side's words.
+        reason: String,
+        /// The fields that it blames; none: the write as a whole.
+        fields: Vec<FieldName>,
+    },
+    /// It certainly did not take effect; it may be tried again after this many milliseconds, or whenever it suits if zero.
+    RetryAfter(i64),
+    /// It may or may not have taken effect: it is read back before anything else is sent to the record.
+    Unknown,
+}
+
+/// A side's answer to a write.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Receipt {
+    /// The side's own id for the record; another than before if the record lives on under it.
+    pub link: Option<Box<str>>,
+    /// The side's own time of the write; `None`: it does not say.
+    pub at: Option<Millis>,
+    /// What the side now shows of the written fields, as far as it says; a field it does not speak of shows what was sent.
+    pub shows: Vec<(FieldName, Value)>,
+}

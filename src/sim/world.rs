@@ -1,0 +1,322 @@
+//! Two pretend sides and an engine under one hand-turned clock.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use super::{
+    capture,
+    connector::Line,
+    ledger::Journal,
+    post::{Faults, Post},
+    side::{Manners, Side},
+};
+use crate::{
+    clock::{Clock, HandClock, Millis},
+    engine::{Engine, EngineError, Said},
+    event::{Author, Detail, Draft, Kind, Origin},
+    id::{RecordId, SideName},
+    log::disk::Disk,
+    send::{Connector, Sender, Settings, chance::Chance},
+};
+
+/// What a world is made of.
+pub struct Setting {
+    /// Where the store lies.
+    pub store: PathBuf,
+    /// Its manifest.
+    pub manifest: String,
+    /// The two sides.
+    pub sides: [Manners; 2],
+    /// The most writes of one call, by side.
+    pub batch_most: [usize; 2],
+    /// What goes wrong on the ways.
+    pub faults: Faults,
+    /// What all chance follows from.
+    pub seed: u64,
+    /// The time at which it begins.
+    pub begins: Millis,
+    /// How often an open engine makes derived state durable, in events.
+    pub checkpoint_every: u64,
+    /// The disk; `None`: the machine's.
+    pub disk: Option<Arc<dyn Disk>>,
+}
+
+/// One side with its ways to and from us.
+pub struct Place {
+    /// The side.
+    pub name: SideName,
+    side: Arc<Mutex<Side>>,
+    /// The way of its webhooks.
+    pub post: Post,
+    /// The way of our writes.
+    pub line: Arc<Line>,
+    sender: Option<Sender>,
+    sender_seed: u64,
+}
+
+/// What capture heard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// Webhooks that said something new.
+    pub new: u64,
+    /// Webhooks that the log had already.
+    pub duplicates: u64,
+}
+
+/// Two sides and an engine.
+pub struct World {
+    /// The hand-turned clock.
+    pub clock: HandClock,
+    /// The sides with their ways.
+    pub places: [Place; 2],
+    /// What the sides took in.
+    pub journal: Journal,
+    /// What capture heard so far.
+    pub heard: Heard,
+    setting: Setting,
+    engine: Option<Engine>,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Place {
+    /// The side itself.
+    pub fn side(&self) -> MutexGuard<'_, Side> {
+        self.side.lock().expect("a pretend side does not panic")
+    }
+
+    fn new(
+        manners: Manners,
+        batch_most: usize,
+        faults: Faults,
+        world: (&HandClock, &Journal),
+        chance: &mut Chance,
+    ) -> Self {
+        let (clock, journal) = world;
+        let name = manners.name.clone();
+        let side = Arc::new(Mutex::new(Side::new(manners, clock.clone(), journal.clone())));
+        let line = Arc::new(Line::new(side.clone(), clock.clone(), batch_most, faults, chance.fork()));
+        let post = Post::new(faults, chance.fork());
+        Place { name, side, post, line, sender: None, sender_seed: chance.number() }
+    }
+
+    fn sender(&self) -> &Sender {
+        self.sender.as_ref().expect("an open world has a sender for each side")
+    }
+}
+
+impl World {
+    /// Makes a world and opens its store.
+    ///
+    /// # Errors
+    /// If the store cannot be opened.
+    pub fn new(setting: Setting) -> Result<Self, EngineError> {
+        let mut chance = Chance::new(setting.seed);
+        let clock = HandClock::at(setting.begins);
+        let journal = Journal::default();
+        let [first, second] = setting.sides.clone();
+        let faults = setting.faults;
+        let places = [
+            Place::new(first, setting.batch_most[0], faults, (&clock, &journal), &mut chance),
+            Place::new(second, setting.batch_most[1], faults, (&clock, &journal), &mut chance),
+        ];
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let runtime = runtime.expect("a runtime for one thread can be made");
+        let mut world = World { clock, places, journal, heard: Heard::default(), setting, engine: None, runtime };
+        world.open()?;
+        world.measure_clocks()?;
+        Ok(world)
+    }
+
+    /// Opens the store, as a new process would.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub fn open(&mut self) -> Result<(), EngineError> {
+        let mut builder = Engine::builder(&self.setting.store)
+            .manifest(&self.setting.manifest)
+            .clock(self.clock.clone())
+            .checkpoint_every(self.setting.checkpoint_every);
+        if let Some(disk) = &self.setting.disk {
+            builder = builder.disk(disk.clone());
+        }
+        let (engine, _) = builder.open()?;
+        for place in &mut self.places {
+            let settings = Settings { seed: place.sender_seed, ..Settings::default() };
+            let line: Arc<dyn Connector> = place.line.clone();
+            place.sender = Some(Sender::new(engine.clone(), place.name.clone(), line, settings));
+        }
+        self.engine = Some(engine);
+        Ok(())
+    }
+
+    /// Ends the engine as a crash would: nothing is closed, no checkpoint is made.
+    pub fn kill(&mut self) {
+        self.places.iter_mut().for_each(|place| place.sender = None);
+        self.engine = None;
+    }
+
+    /// Closes the engine in order.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn close(&mut self) -> Result<(), EngineError> {
+        self.places.iter_mut().for_each(|place| place.sender = None);
+        self.engine.take().map_or(Ok(()), Engine::close)
+    }
+
+    /// The engine.
+    ///
+    /// # Panics
+    /// If it was killed and not opened again.
+    pub fn engine(&self) -> &Engine {
+        self.engine.as_ref().expect("the engine is open")
+    }
+
+    /// A side with its ways.
+    ///
+    /// # Panics
+    /// If there is no such side.
+    pub fn place(&mut self, side: &str) -> &mut Place {
+        self.places.iter_mut().find(|place| *place.name == *side).expect("a side of this world")
+    }
+
+    /// Says how far each side's clock is ahead of ours.
+    fn measure_clocks(&mut self) -> Result<(), EngineError> {
+        let now = self.clock.now();
+        let drafts = self.places.iter().map(|place| {
+            let at = place.side().now();
+            let origin = Origin::side(place.name.clone());
+            let mut draft = Draft::new(Kind::Clock, RecordId::tenant(), origin, at.plus(-1_000_000), Author::engine());
+            draft.detail = Detail::Clock(at.0 - now.0);
+            draft
+        });
+        self.engine().say(drafts.collect()).map(|_| ())
+    }
+
+    /// A user edits a record on a side.
+    pub fn edit(
+        &mut self,
+        side: &str,
+        record: &RecordId,
+        author: &Author,
+        set: &[(crate::id::FieldName, crate::value::Value)],
+    ) {
+        self.place(side).side().edit(record, author, set);
+    }
+
+    /// Sends on their way the webhooks that the sides have for us.
+    pub fn post_webhooks(&mut self) {
+        let now = self.clock.now();
+        for place in &mut self.places {
+            let webhooks = place.side().take_outgoing();
+            place.post.send(webhooks, now);
+        }
+    }
+
+    /// Takes in the webhooks that have arrived, from sides whose line is not cut.
+    ///
+    /// # Errors
+    /// If the store fails; then they come again.
+    pub fn hear(&mut self) -> Result<(), EngineError> {
+        self.post_webhooks();
+        let now = self.clock.now();
+        for at in 0..self.places.len() {
+            let place = &self.places[at];
+            if place.line.is_cut() {
+                continue;
+            }
+            let arrived = place.post.arrived(now);
+            if arrived.is_empty() {
+                continue;
+            }
+            let drafts = arrived.into_iter().map(|webhook| capture::statement(&place.name, webhook)).collect();
+            for said in self.engine().say(drafts)? {
+                match said {
+                    Said::New { .. } => self.heard.new += 1,
+                    Said::Duplicate => self.heard.duplicates += 1,
+                }
+            }
+            self.places[at].post.acknowledge(now);
+        }
+        Ok(())
+    }
+
+    /// Lets the senders do what is due; returns whether they did anything.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn send(&self) -> Result<bool, EngineError> {
+        let mut any = false;
+        for place in &self.places {
+            let stepped = match place.line.may_hang() {
+                false => Some(self.runtime.block_on(place.sender().step())),
+                true => self.runtime.block_on(step_or_hang(place)),
+            };
+            any |= stepped.transpose()?.is_some_and(|stepped| !stepped.is_idle());
+        }
+        Ok(any)
+    }
+
+    /// Turns the clock and lets come and go what is due.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn pass(&mut self, millis: i64) -> Result<(), EngineError> {
+        self.clock.advance(millis);
+        self.hear()?;
+        self.send()?;
+        self.hear()
+    }
+
+    /// Turns the clock on and on until nothing is under way and nothing waits; false: it did not come to rest.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn rest(&mut self) -> Result<bool, EngineError> {
+        for _ in 0..10_000 {
+            self.pass(1)?;
+            let now = self.clock.now();
+            let mut next: Vec<Millis> = self.places.iter().filter_map(|place| place.post.next()).collect();
+            for place in &self.places {
+                next.extend(place.sender().next()?);
+            }
+            match next.into_iter().min() {
+                None => return Ok(true),
+                Some(at) => self.clock.set(at.max(now)),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Reads all records of all sides back, as a scheduled reconciliation does; returns how many could not be read.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn reconcile(&mut self) -> Result<usize, EngineError> {
+        let mut unread = 0;
+        let known: std::collections::BTreeSet<RecordId> =
+            self.journal.entries().into_iter().map(|entry| entry.record).collect();
+        for place in &self.places {
+            let ask = |record: &RecordId| (record.clone(), place.side().id_of(record));
+            let records: Vec<_> = known.iter().map(ask).collect();
+            unread += self.runtime.block_on(place.sender().reconcile(&records))?.len();
+        }
+        Ok(unread)
+    }
+}
+
+/// A step, or nothing where the line hangs: the step would never end, so its future is dropped, as when a process dies.
+async fn step_or_hang(place: &Place) -> Option<Result<crate::send::Stepped, EngineError>> {
+    let hangs = async {
+        while !place.line.hangs() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        stepped = place.sender().step() => Some(stepped),
+        () = hangs => None,
+    }
+}

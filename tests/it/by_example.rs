@@ -1,0 +1,419 @@
+//! The laws of merging by example: the stories for which they were made.
+
+use syncline::{
+    event::{Author, Kind, Origin},
+    field::{DeleteRule, FieldType, Rule},
+    rulebook::{EXISTENCE, Rulebook},
+};
+
+use crate::{
+    merged::{advanced, folded, logged},
+    reference::{Plain, fold},
+    telling::{Named, Telling, rules, rules_with, shuffled, side},
+};
+
+const DAY: i64 = 86_400_000;
+
+fn crm_decides() -> Rulebook {
+    let authority = || Rule::Authority(side("crm"));
+    rules(&[("phone", FieldType::String, authority()), ("city", FieldType::String, authority())])
+}
+
+/// Folds the telling, in several orders of arrival, as the reference and as the engine does.
+fn told(telling: &Telling, book: &Rulebook) -> Plain {
+    let events = telling.events();
+    let plain = fold(&events, book);
+    for seed in 0..4 {
+        let events = shuffled(&events, seed);
+        assert_eq!(fold(&events, book), plain);
+        assert_eq!(folded(&events, book), plain);
+        let heard = logged(&events);
+        assert_eq!(advanced(&heard, book, 0).0, advanced(&heard, book, heard.len()).0);
+    }
+    plain
+}
+
+/// The value, the candidates' values and the reason, in one line.
+fn verdict(plain: &Plain, field: &str) -> String {
+    let field = &plain.fields[field];
+    let candidates: Vec<&str> = field.candidates.iter().map(|(_, _, _, json)| json.as_str()).collect();
+    format!("{} of {} by {}", field.value.as_deref().unwrap_or("a text"), candidates.join(" "), field.reason)
+}
+
+#[test]
+fn side_order_an_older_word_heard_later_changes_nothing() {
+    let mut telling = Telling::default();
+    telling.edit("portal", 200, &[("phone", "2")]);
+    telling.edit("portal", 100, &[("phone", "1")]);
+    assert_eq!(verdict(&told(&telling, &crm_decides()), "phone"), "2 of 2 by only");
+}
+
+#[test]
+fn side_order_words_of_one_second_with_different_values_stay_side_by_side() {
+    let mut telling = Telling::default();
+    telling.edit("crm", 1000, &[("phone", "1")]);
+    telling.edit("crm", 1000, &[("phone", "2")]);
+    assert_eq!(verdict(&told(&telling, &crm_decides()), "phone"), "2 of 2 1 by authority");
+}
+
+#[test]
+fn side_order_another_node_of_the_side_is_another_line() {
+    let mut telling = Telling::default();
+    telling.edit("portal", 100, &[("phone", "1")]);
+    let there = Origin { node: Some("n2".into()), ..Origin::side(side("portal")) };
+    telling.say(Kind::Edit, there, 200, Author::default(), &[("phone", "2")]);
+    assert_eq!(verdict(&told(&telling, &crm_decides()), "phone"), "2 of 2 1 by last_write");
+}
+
+#[test]
+fn seen_an_edit_that_names_what_it_saw_knows_nothing_else() {
+    let mut telling = Telling::default();
+    let first = telling.edit("portal", 100, &[("phone", "1")]);
+    let second = telling.edit("crm", 150, &[("phone", "2")]);
+    telling.ours(Kind::Receipt, "crm", 160, &[("phone", "1", &[first])]);
+    telling.edit_on(&[second], "crm", 200, &[("phone", "3")]);
+    assert_eq!(verdict(&told(&telling, &crm_decides()), "phone"), "3 of 3 1 by authority");
+}
+
+#[test]
+fn seen_reaches_through_edits_of_other_fields() {
+    let mut telling = Telling::default();
+    let first = telling.edit("portal", 100, &[("phone", "1")]);
+    let second = telling.edit_on(&[first], "billing", 110, &[("city", "\"Bonn\"")]);
+    telling.edit_on(&[second], "crm", 90, &[("phone", "2")]);
+    assert_eq!(verdict(&told(&telling, &crm_decides()), "phone"), "2 of 2 by only");
+}
+
+#[test]
+fn seen_clocks_never_overrule_what_was_named() {
+    // By its clock the CRM's edit knew the portal's, which says that it was made on top of the CRM's.
+    let mut telling = Telling::default();
+    let crm = telling.edit("crm", 100, &[("phone", "1")]);
+    let portal = telling.edit_on(&[crm], "portal", 50, &[("phone", "2")]);
+    telling.ours(Kind::Receipt, "crm", 90, &[("phone", "2", &[portal])]);
+    assert_eq!(verdict(&told(&telling, &crm_decides()), "phone"), "2 of 2 by only");
+}
+
+#[test]
+fn seen_a_statement_waits_for_what_it_names_and_nothing_is_guessed() {
+    let mut telling = Telling::default();
+    telling.edit("crm", 100, &[("phone", "1")]);
+    let early = telling.edit("portal", 200, &[("phone", "2")]);
+    telling.lines[early].seen = Some(vec![Named::Nobody(1)]);
+    telling.edit_on(&[early], "portal", 300, &[("phone", "3")]);
+    let plain = told(&telling, &crm_decides());
+    assert_eq!((plain.waiting, verdict(&plain, "phone").as_str()), (2, "1 of 1 by only"));
+}
+
+#[test]
+fn seen_in_a_circle_waits_for_ever() {
+    let mut telling = Telling::default();
+    telling.edit_on(&[1], "portal", 100, &[("phone", "1")]);
+    telling.edit_on(&[0], "portal", 200, &[("phone", "2")]);
+    let plain = told(&telling, &crm_decides());
+    assert_eq!((plain.waiting, plain.fields.len()), (2, 0));
+}
+
+#[test]
+fn order_free_one_name_with_two_contents_counts_once() {
+    let mut telling = Telling::default();
+    for value in ["2", "1"] {
+        let line = telling.edit("portal", 100, &[("phone", value)]);
+        telling.lines[line].number("import", 1);
+    }
+    assert_eq!(verdict(&told(&telling, &crm_decides()), "phone"), "1 of 1 by only");
+}
+
+/// The portal says 1, we write it to the CRM at 150, which has it at 160; then the CRM says 2.
+fn write_then_edit(at: i64) -> Telling {
+    let mut telling = Telling::default();
+    let first = telling.edit("portal", 100, &[("phone", "1")]);
+    telling.ours(Kind::Sent, "crm", 150, &[("phone", "1", &[first])]);
+    telling.ours(Kind::Receipt, "crm", 160, &[("phone", "1", &[first])]);
+    telling.edit("crm", at, &[("phone", "2")]);
+    telling
+}
+
+#[test]
+fn concurrent_a_late_webhook_falls_into_its_place_before_the_receipt() {
+    let plain = told(&write_then_edit(155), &crm_decides());
+    assert_eq!(verdict(&plain, "phone"), "2 of 2 1 by authority");
+    assert_eq!(plain.shadows["crm"]["phone"], "1");
+}
+
+#[test]
+fn concurrent_an_edit_after_the_receipt_knew_our_write() {
+    let plain = told(&write_then_edit(161), &crm_decides());
+    assert_eq!(verdict(&plain, "phone"), "2 of 2 by only");
+    assert_eq!(plain.shadows["crm"]["phone"], "2");
+}
+
+#[test]
+fn concurrent_a_receipt_tells_only_of_the_fields_it_confirms() {
+    let mut telling = Telling::default();
+    let first = telling.edit("portal", 100, &[("phone", "1"), ("city", "\"Bonn\"")]);
+    telling.ours(Kind::Receipt, "crm", 160, &[("phone", "1", &[first])]);
+    telling.edit("crm", 200, &[("phone", "2"), ("city", "\"Rome\"")]);
+    let plain = told(&telling, &crm_decides());
+    assert_eq!(verdict(&plain, "phone"), "2 of 2 by only");
+    assert_eq!(verdict(&plain, "city"), "\"Rome\" of \"Rome\" \"Bonn\" by authority");
+}
+
+#[test]
+fn concurrent_a_side_that_is_settled_knows_what_its_winner_overruled() {
+    let story = |settled: bool| {
+        let mut telling = Telling::default();
+        let portal = telling.edit("portal", 100, &[("phone", "1")]);
+        let crm = telling.edit("crm", 120, &[("phone", "2")]);
+        if settled {
+            telling.ours(Kind::Settled, "crm", 200, &[("phone", "2", &[crm, portal])]);
+        }
+        telling.edit("crm", 300, &[("phone", "3")]);
+        verdict(&told(&telling, &crm_decides()), "phone")
+    };
+    assert_eq!(story(true), "3 of 3 by only");
+    assert_eq!(story(false), "3 of 3 1 by authority");
+}
+
+#[test]
+fn concurrent_words_of_one_value_agree() {
+    let mut telling = Telling::default();
+    telling.edit("portal", 100, &[("phone", "1")]);
+    telling.edit("billing", 120, &[("phone", "1")]);
+    assert_eq!(verdict(&told(&telling, &crm_decides()), "phone"), "1 of 1 1 by agreement");
+}
+
+#[test]
+fn concurrent_every_rule_picks_its_own() {
+    let person = || Some(side("portal"));
+    let cases = [
+        (Rule::LastWriteWins(None), "3 of 3 9 5 by last_write", false),
+        (Rule::FirstWriteWins(None), "5 of 3 9 5 by first_write", false),
+        (Rule::LastWriteWins(person()), "9 of 3 9 5 by last_write", false),
+        (Rule::FirstWriteWins(person()), "5 of 3 9 5 by first_write", false),
+        (Rule::Authority(side("portal")), "9 of 3 9 5 by authority", false),
+        (Rule::Authority(side("erp")), "3 of 3 9 5 by last_write", false),
+        (Rule::Max, "9 of 3 9 5 by max", false),
+        (Rule::Min, "3 of 3 9 5 by min", false),
+        (Rule::Manual, "3 of 3 9 5 by manual", true),
+    ];
+    for (rule, due, disputed) in cases {
+        let mut telling = Telling::default();
+        telling.edit("crm", 100, &[("size", "5")]);
+        // At equal times the name of the side decides, unless an authority is named.
+        telling.edit("portal", 200, &[("size", "9")]);
+        let again = telling.edit("billing", 200, &[("size", "3")]);
+        telling.lines[again].draft.origin.side = side("shop");
+        let plain = told(&telling, &rules(&[("size", FieldType::Integer, rule)]));
+        assert_eq!((verdict(&plain, "size").as_str(), plain.fields["size"].disputed), (due, disputed));
+    }
+}
+
+#[test]
+fn concurrent_times_are_compared_after_their_clocks_were_corrected() {
+    let mut telling = Telling::default();
+    telling.edit("portal", 1000, &[("phone", "1")]);
+    telling.edit("crm", 1500, &[("phone", "2")]);
+    let mut book = rules(&[]);
+    assert_eq!(verdict(&told(&telling, &book), "phone"), "2 of 2 1 by last_write");
+    book.add_clock(&side("crm"), syncline::clock::Millis(0), 700);
+    assert_eq!(verdict(&told(&telling, &book), "phone"), "1 of 1 2 by last_write");
+}
+
+#[test]
+fn concurrent_counters_add_up_and_sets_keep_what_nobody_removed() {
+    let mut telling = Telling::default();
+    let first = telling.edit("crm", 100, &[("visits", "5"), ("tags", r#"["a","b"]"#)]);
+    telling.edit_on(&[first], "crm", 200, &[("visits", "6"), ("tags", r#"["b","c"]"#)]);
+    telling.edit_on(&[first], "portal", 200, &[("visits", "3"), ("tags", r#"["a","b","d"]"#)]);
+    let book = rules(&[("visits", FieldType::Counter, Rule::Merge), ("tags", FieldType::Set, Rule::Merge)]);
+    let plain = told(&telling, &book);
+    assert_eq!(verdict(&plain, "visits"), "4 of 3 6 by merge");
+    assert_eq!(verdict(&plain, "tags"), r#"["b","c","d"] of ["a","b","d"] ["b","c"] by merge"#);
+}
+
+/// The portal says 1, we write it to the CRM, which says 1 before we hear that it has taken it.
+fn echoed(author: Author, at: i64) -> Plain {
+    let mut telling = Telling::default();
+    let first = telling.edit("portal", 100, &[("phone", "1")]);
+    telling.ours(Kind::Sent, "crm", 150, &[("phone", "1", &[first])]);
+    telling.say(Kind::Edit, Origin::side(side("crm")), at, author, &[("phone", "1")]);
+    telling.ours(Kind::Receipt, "crm", 160, &[("phone", "1", &[first])]);
+    told(&telling, &crm_decides())
+}
+
+#[test]
+fn echo_may_beat_the_receipt_and_is_no_word() {
+    for author in [Author::default(), Author::engine()] {
+        assert_eq!(echoed(author, 155).fields["phone"].candidates.len(), 1);
+    }
+}
+
+#[test]
+fn echo_is_not_what_another_author_says() {
+    let plain = echoed(Author::user("ana"), 155);
+    assert_eq!(verdict(&plain, "phone"), "1 of 1 1 by agreement");
+}
+
+#[test]
+fn echo_has_no_time_window() {
+    assert_eq!(echoed(Author::default(), 30 * DAY).fields["phone"].candidates[0].0, "portal");
+}
+
+#[test]
+fn echo_of_an_older_write_leaves_the_newer_one_awaited() {
+    // The echoes of two writes came in one after the other before the second receipt. The first echo had
+    // ended the wait for the second, which then passed for an edit of the CRM's own.
+    let mut telling = Telling::default();
+    let first = telling.edit("portal", 100, &[("phone", "1")]);
+    telling.ours(Kind::Receipt, "crm", 150, &[("phone", "1", &[first])]);
+    let second = telling.edit("portal", 200, &[("phone", "2")]);
+    telling.ours(Kind::Sent, "crm", 250, &[("phone", "2", &[second])]);
+    telling.edit("crm", 251, &[("phone", "1")]);
+    telling.edit("crm", 252, &[("phone", "2")]);
+    let plain = told(&telling, &crm_decides());
+    assert_eq!(plain.fields["phone"].candidates, [("portal".into(), 1_750_000_000_200, String::new(), "2".into())]);
+}
+
+#[test]
+fn echo_ends_where_the_side_speaks_for_itself() {
+    let mut telling = write_then_edit(200);
+    telling.edit("crm", 300, &[("phone", "1")]);
+    let plain = told(&telling, &crm_decides());
+    assert_eq!(plain.fields["phone"].candidates, [("crm".into(), 1_750_000_000_300, String::new(), "1".into())]);
+}
+
+#[test]
+fn minimal_a_read_back_of_what_the_side_shows_touches_nothing() {
+    let mut telling = write_then_edit(200);
+    telling.say(Kind::Observe, Origin::side(side("crm")), 300, Author::default(), &[("phone", "2")]);
+    let plain = told(&telling, &crm_decides());
+    assert_eq!(plain.fields["phone"].candidates[0].1, 1_750_000_000_200);
+}
+
+#[test]
+fn minimal_a_normalised_write_is_the_sides_own_edit_after_it() {
+    let mut telling = Telling::default();
+    let first = telling.edit("portal", 100, &[("phone", "\"1 2\"")]);
+    telling.ours(Kind::Receipt, "crm", 160, &[("phone", "\"1 2\"", &[first])]);
+    telling.say(Kind::Observe, Origin::side(side("crm")), 161, Author::default(), &[("phone", "\"12\"")]);
+    let plain = told(&telling, &rules(&[("phone", FieldType::String, Rule::Authority(side("portal")))]));
+    assert_eq!(verdict(&plain, "phone"), "\"12\" of \"12\" by only");
+    assert_eq!(plain.shadows["crm"]["phone"], "\"12\"");
+}
+
+#[test]
+fn minimal_a_newer_word_unparks_the_field_and_so_does_a_release() {
+    let parked = |newer: bool, released: Option<i64>| {
+        let mut telling = Telling::default();
+        let first = telling.edit("portal", 100, &[("phone", "1")]);
+        telling.ours(Kind::Refused, "crm", 160, &[("phone", "1", &[first])]);
+        if newer {
+            telling.edit("portal", 200, &[("phone", "2")]);
+        }
+        if let Some(at) = released {
+            telling.ours(Kind::Released, "crm", at, &[("phone", "1", &[])]);
+        }
+        told(&telling, &crm_decides()).parked.len()
+    };
+    assert_eq!([parked(false, None), parked(true, None)], [1, 0]);
+    assert_eq!([parked(false, Some(159)), parked(false, Some(160))], [1, 0]);
+}
+
+#[test]
+fn minimal_an_edit_that_does_not_count_moves_the_shadow_only() {
+    let mut telling = Telling::default();
+    telling.edit("crm", 100, &[("credit", "5")]);
+    telling.edit("portal", 200, &[("credit", "9")]);
+    let mut edition = rules(&[("credit", FieldType::Integer, Rule::Max)]).newest().clone();
+    let kind = edition.kinds.get_mut("contact").expect("there");
+    kind.fields.get_mut("credit").expect("there").write = Some(vec![side("crm")]);
+    let plain = told(&telling, &Rulebook::of(edition));
+    assert_eq!(verdict(&plain, "credit"), "5 of 5 by only");
+    assert_eq!(plain.shadows["portal"]["credit"], "9");
+}
+
+#[test]
+fn healed_an_edit_that_our_write_overwrote_is_judged_as_concurrent() {
+    // The CRM's 2 of 120 is heard of after our 1 has overwritten it at 160.
+    let plain = told(&write_then_edit(120), &crm_decides());
+    assert_eq!(verdict(&plain, "phone"), "2 of 2 1 by authority");
+    // What the CRM shows differs from what won, so the next projection restores it.
+    assert_eq!(plain.shadows["crm"]["phone"], "1");
+}
+
+#[test]
+fn existence_of_a_record_deleted_on_one_side_and_edited_on_another_is_ruled_on() {
+    let deleted = |at: i64, knew: bool, rule: DeleteRule| {
+        let mut telling = Telling::default();
+        let edit = telling.edit("portal", at, &[("phone", "1")]);
+        if knew {
+            telling.ours(Kind::Receipt, "crm", 150, &[("phone", "1", &[edit])]);
+        }
+        telling.say(Kind::Delete, Origin::side(side("crm")), 200, Author::default(), &[(EXISTENCE, "false")]);
+        told(&telling, &rules_with(&[], rule)).existence
+    };
+    assert_eq!(deleted(100, true, DeleteRule::EditWins), "deleted");
+    assert_eq!(deleted(100, false, DeleteRule::EditWins), "alive");
+    assert_eq!(deleted(300, false, DeleteRule::DeleteWins), "deleted");
+    assert_eq!(deleted(300, false, DeleteRule::Manual), "disputed");
+}
+
+#[test]
+fn existence_comes_back_by_a_restore_and_not_by_an_edit_that_knew_of_the_delete() {
+    let story = |kind: Kind, words: &[(&str, &str)]| {
+        let mut telling = Telling::default();
+        let delete =
+            telling.say(Kind::Delete, Origin::side(side("crm")), 100, Author::default(), &[(EXISTENCE, "false")]);
+        let next = telling.say(kind, Origin::side(side("portal")), 200, Author::default(), words);
+        telling.lines[next].seen = Some(vec![Named::Line(delete)]);
+        told(&telling, &rules_with(&[], DeleteRule::EditWins)).existence
+    };
+    assert_eq!(story(Kind::Restore, &[(EXISTENCE, "true")]), "alive");
+    assert_eq!(story(Kind::Edit, &[("phone", "1")]), "deleted");
+}
+
+#[test]
+fn existence_ends_where_a_read_back_finds_nothing() {
+    // The short way took the read-back for any word and left the record alive.
+    let mut telling = Telling::default();
+    telling.edit("crm", 100, &[("phone", "1")]);
+    telling.say(Kind::Observe, Origin::side(side("crm")), 200, Author::default(), &[(EXISTENCE, "false")]);
+    assert_eq!(told(&telling, &rules(&[])).existence, "deleted");
+}
+
+#[test]
+fn order_free_a_receipt_may_be_heard_before_the_word_it_carries() {
+    // Another node wrote to the CRM; its receipt came over before the portal's edit did. The short way had
+    // forgotten by then that the CRM knew the edit, and held the CRM's next one to be concurrent.
+    let mut telling = Telling::default();
+    telling.ours(Kind::Receipt, "crm", 150, &[("phone", "1", &[1])]);
+    telling.edit("portal", 100, &[("phone", "1")]);
+    telling.edit("crm", 200, &[("phone", "2")]);
+    let events = telling.events();
+    let heard = logged(&events);
+    let record = advanced(&heard, &crm_decides(), 0).0;
+    assert_eq!(record, advanced(&heard, &crm_decides(), heard.len()).0);
+    assert_eq!(verdict(&told(&telling, &crm_decides()), "phone"), "2 of 2 by only");
+}
+
+#[test]
+fn echo_is_known_from_a_side_that_has_lost_its_connector() {
+    let mut telling = Telling::default();
+    let first = telling.edit("portal", 100, &[("phone", "1")]);
+    telling.ours(Kind::Sent, "erp", 150, &[("phone", "1", &[first])]);
+    telling.edit("erp", 200, &[("phone", "1")]);
+    let plain = told(&telling, &crm_decides());
+    assert_eq!(verdict(&plain, "phone"), "1 of 1 by only");
+    assert!(!plain.shadows.contains_key("erp"));
+}
+
+#[test]
+fn side_order_a_statement_is_no_older_than_a_link_that_it_names() {
+    let mut telling = Telling::default();
+    let link = telling.say(Kind::Link, Origin::side(side("portal")), 500, Author::default(), &[]);
+    telling.edit_on(&[link], "portal", 100, &[("phone", "1")]);
+    telling.edit("portal", 300, &[("phone", "2")]);
+    // By the portal's clock the second edit came after the first, but not after what the first had seen.
+    assert_eq!(verdict(&told(&telling, &crm_decides()), "phone"), "2 of 2 1 by last_write");
+}

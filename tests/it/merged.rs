@@ -1,0 +1,92 @@
+//! The engine's fold and its short way, in the words of the reference.
+
+use syncline::{
+    event::Event,
+    id::{Place, Seq},
+    merge::{self, Advance, Existence, Heard, Line, Reason, Record},
+    rulebook::Rulebook,
+};
+
+use crate::reference::{Plain, PlainField};
+
+/// The events as a log holds them, in this order.
+pub fn logged(events: &[Event]) -> Vec<Heard> {
+    let heard = |(at, event): (usize, &Event)| Heard {
+        seq: Seq(at as u64 + 1),
+        place: Place::new(1, at as u32),
+        event: event.clone(),
+    };
+    events.iter().enumerate().map(heard).collect()
+}
+
+/// What the engine makes of all events together.
+pub fn folded(events: &[Event], book: &Rulebook) -> Plain {
+    plain(&merge::fold(&logged(events), book).0, book)
+}
+
+/// What the engine makes of the events one by one, by the short way where there is one; and how often there was.
+///
+/// From `start` on; what is before is folded together.
+pub fn advanced(heard: &[Heard], book: &Rulebook, start: usize) -> (Record, Line, usize) {
+    let (mut record, mut line) = merge::fold(&heard[..start], book);
+    let mut short = 0;
+    for (at, next) in heard.iter().enumerate().skip(start) {
+        match merge::advance(&mut record, &mut line, next, book) {
+            Advance::Done => short += 1,
+            Advance::Refold => (record, line) = merge::fold(&heard[..=at], book),
+        }
+    }
+    (record, line, short)
+}
+
+/// The record in the reference's words.
+pub fn plain(record: &Record, book: &Rulebook) -> Plain {
+    let fields = record.real_fields().map(|field| {
+        let candidates = field.candidates.iter().map(|candidate| {
+            let side = candidate.origin.side.to_string();
+            (side, candidate.said_at.0, candidate.author.id.to_string(), candidate.value.to_json())
+        });
+        let told = PlainField {
+            value: Some(field.value().to_json()),
+            candidates: candidates.collect(),
+            reason: field.reason.name().to_owned(),
+            disputed: field.is_disputed(),
+        };
+        (field.name.to_string(), told)
+    });
+    let connected = |side: &str| book.newest().sides.get(side).is_some_and(|spec| spec.connected);
+    let shadows = record.sides.iter().filter(|state| connected(&state.side)).map(|state| {
+        let shown = state.shows.iter().filter_map(|shown| Some((shown.field.to_string(), shown.newest.as_ref()?)));
+        (state.side.to_string(), shown.map(|(field, value)| (field, value.to_json())).collect())
+    });
+    let parked = record.sides.iter().flat_map(|state| {
+        let holds = |field: &str| match record.field(field) {
+            Some(found) => state.parked(field, &found.winner().said).is_some(),
+            None => state.parks.iter().any(|park| *park.field == *field && park.carries.is_empty()),
+        };
+        let held = state.parks.iter().filter(move |park| holds(&park.field));
+        held.map(|park| (state.side.to_string(), park.field.to_string()))
+    });
+    Plain {
+        fields: fields.collect(),
+        existence: match record.existence {
+            Existence::Alive => "alive",
+            Existence::Deleted => "deleted",
+            Existence::Disputed => "disputed",
+        },
+        shadows: shadows.filter(|(_, shown): &(_, std::collections::BTreeMap<_, _>)| !shown.is_empty()).collect(),
+        parked: parked.collect(),
+        waiting: record.waiting.len(),
+    }
+}
+
+/// Leaves out of what the engine made the texts that it merged, of which the reference cannot tell.
+pub fn without_merged_texts(mut ours: Plain, reference: &Plain) -> Plain {
+    for (name, field) in &mut ours.fields {
+        let untold = reference.fields.get(name).is_some_and(|told| told.value.is_none());
+        if untold && field.reason == Reason::Merge.name() {
+            field.value = None;
+        }
+    }
+    ours
+}
