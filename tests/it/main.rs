@@ -1,6 +1,8 @@
 //! What is tested from the outside, in one binary.
 
 mod by_example;
+mod cli;
+mod datasets;
 mod laws;
 mod manifest;
 mod manifest_faults;
