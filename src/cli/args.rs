@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand};
 
-use crate::event::DEFAULT_SOURCE;
+use super::failure::Failure;
+use crate::{clock::Millis, event::DEFAULT_SOURCE, history::Position, id::Seq};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -70,6 +71,45 @@ Examples:
 With --json there is one line for each record, {\"record\":ID,\"fields\":{..}}, without cleared fields; deleted
 records are left out.")]
     Records(Records),
+    /// Show one record: every field with who said it
+    #[command(after_help = "\
+Examples:
+  syncline get contact/000123
+  syncline get contact/000123 --at 2026-03-01T12:00:00Z
+  syncline get contact/000123 --at event:4711
+
+--at TIME counts only what was said up to then, whenever it was heard; --at event:NUMBER shows what the store knew
+after that event.")]
+    Get(Get),
+    /// Show everything that was said of a record, or of one of its fields
+    #[command(after_help = "\
+Examples:
+  syncline history contact/000123
+  syncline history contact/000123 phone --json")]
+    History(History),
+    /// Say why a field has its value: what won, by which rule, and what lost
+    #[command(after_help = "\
+Examples:
+  syncline why contact/000123 phone
+  syncline why contact/000123 existence")]
+    Why(Why),
+    /// Show who last changed each field of a record
+    Blame(Get),
+    /// List the fields whose candidates differ
+    #[command(after_help = "\
+Examples:
+  syncline conflicts
+  syncline conflicts --disputed --json")]
+    Conflicts(Conflicts),
+    /// Settle a field for good, as a person
+    #[command(after_help = "\
+Examples:
+  syncline decide contact/000123 phone +1-555-0100 --by ana --why 'called the customer'
+  syncline decide contact/000123 existence true --by ana
+
+VALUE is JSON, or else a text; a text that looks like JSON goes in quotes of its own: '\"12\"'. null clears the
+field. The decision supersedes all that now stands on the field, and goes out to every side.")]
+    Decide(Decide),
     /// Show totals and what waits for a person
     Status,
     /// Check the log, and derived state against it
@@ -107,9 +147,99 @@ pub struct Import {
     pub source: String,
 }
 
+/// As of when something is asked.
+#[derive(Debug, Group)]
+pub struct Asked {
+    /// As of this time (RFC 3339, or milliseconds since 1970), or as of `event:NUMBER`
+    #[arg(long, value_name = "WHEN")]
+    at: Option<String>,
+}
+
+impl Asked {
+    /// The position that was asked for.
+    pub fn position(&self) -> Result<Position, Failure> {
+        let Some(at) = &self.at else { return Ok(Position::Now) };
+        let seq = at.strip_prefix("event:").map(|number| number.parse().ok().map(|seq| Position::Seq(Seq(seq))));
+        let time = || match at.parse::<i64>() {
+            Ok(millis) => Some(Position::Time(Millis(millis))),
+            Err(_) => at.parse::<jiff::Timestamp>().ok().map(|time| Position::Time(Millis(time.as_millisecond()))),
+        };
+        seq.unwrap_or_else(time).ok_or_else(|| {
+            let due = "neither a time such as 2026-03-01T12:00:00Z, nor milliseconds since 1970, nor event:NUMBER";
+            Failure::Use(format!("--at {at} is {due}"))
+        })
+    }
+}
+
+/// One record.
+#[derive(Debug, Group)]
+pub struct Get {
+    /// The record's id, KIND/ID
+    pub record: String,
+    /// As of when
+    #[command(flatten)]
+    pub asked: Asked,
+}
+
+/// One record, or one field of it.
+#[derive(Debug, Group)]
+pub struct History {
+    /// The record's id, KIND/ID
+    pub record: String,
+    /// The field; `existence` for whether the record exists
+    pub field: Option<String>,
+    /// As of when
+    #[command(flatten)]
+    pub asked: Asked,
+}
+
+/// One field.
+#[derive(Debug, Group)]
+pub struct Why {
+    /// The record's id, KIND/ID
+    pub record: String,
+    /// The field; `existence` for whether the record exists
+    pub field: String,
+    /// As of when
+    #[command(flatten)]
+    pub asked: Asked,
+}
+
+/// Which conflicts.
+#[derive(Debug, Group)]
+pub struct Conflicts {
+    /// Only those that wait for a person
+    #[arg(long)]
+    pub disputed: bool,
+    /// As of when
+    #[command(flatten)]
+    pub asked: Asked,
+}
+
+/// What a person decides.
+#[derive(Debug, Group)]
+pub struct Decide {
+    /// The record's id, KIND/ID
+    pub record: String,
+    /// The field; `existence` for whether the record exists
+    pub field: String,
+    /// The value
+    #[arg(allow_hyphen_values = true)]
+    pub value: String,
+    /// Who decides
+    #[arg(long, value_name = "NAME")]
+    pub by: String,
+    /// Why, for whoever asks later
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub why: String,
+}
+
 /// Which records to list.
 #[derive(Debug, Group)]
 pub struct Records {
+    /// As of when
+    #[command(flatten)]
+    pub asked: Asked,
     /// The most records to show in a table; --json shows all
     #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
     pub most: usize,

@@ -5,6 +5,7 @@
 
 mod args;
 mod check;
+mod decide;
 mod export;
 mod failure;
 mod import;
@@ -14,6 +15,7 @@ mod manifest;
 mod open;
 mod read;
 mod status;
+mod story;
 mod tell;
 mod waits;
 
@@ -54,6 +56,12 @@ fn run(args: Args, out: &mut dyn Write) -> Result<End, Failure> {
         Command::Init => init::init(&place, out),
         Command::Import(args) => import::import(&args, &place, out),
         Command::Records(args) => read::records(&args, &place, out),
+        Command::Get(args) => read::get(&args, &place, out),
+        Command::History(args) => story::history(&args, &place, out),
+        Command::Why(args) => story::why(&args, &place, out),
+        Command::Blame(args) => story::blame(&args, &place, out),
+        Command::Conflicts(args) => story::conflicts(&args, &place, out),
+        Command::Decide(args) => decide::decide(&args, &place, out),
         Command::Status => status::status(&place, out),
         Command::Verify(args) => check::verify(&args, &place, out),
         Command::Rebuild => check::rebuild(&place, out),

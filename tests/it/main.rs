@@ -1,7 +1,9 @@
 //! What is tested from the outside, in one binary.
 
 mod by_example;
+mod cli;
 mod data;
+mod datasets;
 mod documents;
 mod kill;
 mod laws;
