@@ -10,7 +10,7 @@ use rustc_hash::FxBuildHasher;
 use super::{EngineError, Said, outbox::Row};
 use crate::{
     clock::{Clock, Hlc, Millis},
-    event::{self, Detail, Event, Header, Kind, Sealed},
+    event::{Detail, Event, Header, Kind, Sealed},
     id::{FieldName, Place, RecordId, SaidId, Seq, SideName, TenantKey},
     log::{Entry, Log},
     manifest::{Connector, Manifest},
@@ -133,10 +133,6 @@ impl Core {
 
     pub fn checkpointed(&self) -> Seq {
         self.checkpointed
-    }
-
-    pub fn last(&self) -> Seq {
-        self.last
     }
 
     pub fn newest_heard(&self) -> Hlc {
@@ -538,9 +534,4 @@ pub(super) fn edition(manifest: &Manifest) -> Edition {
         (name.clone(), KindSpec { fields, deletes: kind.deletes, sides })
     };
     Edition { kinds: manifest.records.iter().map(kind).collect(), sides: manifest.sides.iter().map(side).collect() }
-}
-
-/// Reads a header without its payload.
-pub(super) fn header_of(seq: Seq, bytes: &[u8]) -> Result<Header, EngineError> {
-    event::read_header(bytes).map_err(|source| EngineError::Event { seq, source })
 }

@@ -386,7 +386,7 @@ impl Engine {
         self.checkpoint_core(&mut core, true)
     }
 
-    pub(crate) fn core(&self) -> Result<MutexGuard<'_, Core>, EngineError> {
+    fn core(&self) -> Result<MutexGuard<'_, Core>, EngineError> {
         self.inner.core.lock().map_err(|_| EngineError::Poisoned)
     }
 
