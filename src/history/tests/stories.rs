@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::{
-    engine::{Outcome, Receipt},
     event::Detail,
     id::FieldName,
+    send::{Outcome, Receipt},
 };
 
 fn word(name: &str, value: &str) -> (FieldName, Value) {
@@ -111,7 +111,7 @@ fn staleness_says_what_a_side_has_not_got() {
     assert_eq!((stale.waits, stale.in_flight), (true, 0));
     assert_eq!(names(&stale.differs), ["hand", "last", "stage"]);
     let (writes, _) = world.engine.due("app", 10).expect("sound");
-    let refused = Outcome::Refused { reason: "no such stage".to_owned() };
+    let refused = Outcome::Refused { reason: "no such stage".to_owned(), fields: Vec::new() };
     world.engine.outcome(writes.into_iter().map(|write| (write, refused.clone())).collect()).expect("sound");
     let stale = of("app");
     assert_eq!((stale.waits, stale.in_flight), (false, 0));
