@@ -24,6 +24,9 @@ pub struct Lines {
     length: u64,
 }
 
+/// A line's number and its bytes; of a line that is too long only how many bytes it has.
+type Numbered<'a> = (u64, Result<&'a [u8], usize>);
+
 impl Lines {
     /// Opens a file; `-` is standard input.
     pub fn open(path: &Path) -> Result<Self, Failure> {
@@ -62,7 +65,7 @@ impl Lines {
     }
 
     /// The next line's number and its bytes, of a line that is too long only how many; `None` at the end.
-    pub fn next(&mut self) -> Result<Option<(u64, Result<&[u8], usize>)>, Failure> {
+    pub fn next(&mut self) -> Result<Option<Numbered<'_>>, Failure> {
         if !std::mem::take(&mut self.held) && !self.fill()? {
             return Ok(None);
         }

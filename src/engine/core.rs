@@ -1,15 +1,15 @@
 //! The part behind the lock: resolved records in memory, and how an event enters them.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
 use rustc_hash::FxBuildHasher;
 
-use super::{EngineError, Said, outbox::Row};
+use super::{EngineError, Said, guard::LoopGuard, outbox::Row};
 use crate::{
-    clock::{Clock, Hlc, Millis},
+    clock::{Clock, Hlc},
     event::{Detail, Event, Header, Kind, Sealed},
     id::{FieldName, Place, RecordId, SaidId, Seq, SideName, TenantKey},
     log::{Entry, Log},
@@ -73,8 +73,8 @@ pub(super) struct Core {
     pub(super) rows_changed: BTreeSet<(SideName, RecordId)>,
     /// Records whose plans have to be looked at.
     pub(super) touched: BTreeSet<RecordId>,
-    /// When a field last changed hands between sides, for the guard against loops.
-    pub(super) flips: HashMap<(RecordId, FieldName), (SideName, VecDeque<Millis>), FxBuildHasher>,
+    /// Watches for fields that change hands too often.
+    pub(super) guard: LoopGuard,
     pub(super) held: HashMap<RecordId, Box<Held>, FxBuildHasher>,
     pages: HashMap<(Box<str>, u64), (Pages, bool), FxBuildHasher>,
     void: Vec<SaidId>,
@@ -118,7 +118,7 @@ impl Core {
             rows: BTreeMap::new(),
             rows_changed: BTreeSet::new(),
             touched: BTreeSet::new(),
-            flips: HashMap::default(),
+            guard: LoopGuard::default(),
             held: HashMap::default(),
             pages: HashMap::default(),
             void: checkpoint.void,
@@ -258,7 +258,9 @@ impl Core {
         let record = header.record.clone();
         self.apply_record(log, &record, &heard)?;
         if self.book.newest().sides.values().any(|side| side.connected) {
-            self.guard_loops(&heard);
+            if let Some(held) = self.held.get(&record) {
+                self.guard.note(&heard, &held.record, &self.manifest, self.clock.now());
+            }
             self.touched.insert(record);
         }
         Ok(())

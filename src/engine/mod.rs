@@ -7,6 +7,7 @@ mod audit;
 mod builder;
 mod carry;
 mod core;
+mod guard;
 mod observe;
 mod outbox;
 mod peek;

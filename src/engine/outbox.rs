@@ -9,7 +9,7 @@ use crate::{
     clock::Millis,
     event::{Author, Detail, Draft, Kind, Origin},
     id::{FieldName, RecordId, SaidId, Seq, SideName},
-    merge::{Heard, Record},
+    merge::Record,
     projection::{self, Plan, Put},
     rulebook::EXISTENCE,
     send::{Ask, Outcome, Receipt, Write},
@@ -81,58 +81,22 @@ impl Core {
         }
     }
 
-    /// Counts how often a field changes hands between sides; one that does so too often is to be parked.
-    pub fn guard_loops(&mut self, heard: &Heard) {
-        let header = &heard.event.header;
-        let said = matches!(header.kind, Kind::Edit | Kind::Create | Kind::Observe);
-        let Some(side) = self.manifest.side(&header.origin.side).filter(|_| said) else { return };
-        let within = i64::try_from(side.cooldown.within.as_millis()).unwrap_or(i64::MAX);
-        let now = self.clock.now();
-        for field in &header.fields {
-            let key = (header.record.clone(), field.clone());
-            let won = self.held.get(&header.record).and_then(|held| held.record.field(field));
-            if won.is_none_or(|field| field.winner().said != header.said) {
-                continue;
-            }
-            let (last, times) =
-                self.flips.entry(key).or_insert_with(|| (header.origin.side.clone(), Default::default()));
-            if *last != header.origin.side {
-                *last = header.origin.side.clone();
-                times.push_back(now);
-                while times.front().is_some_and(|time| now.0 - time.0 > within) {
-                    times.pop_front();
-                }
-            }
-        }
-    }
-
     /// The statements that park fields which change hands too often.
     fn park_loops(&mut self, record: &RecordId, now: Millis) -> Vec<Draft> {
-        let limit =
-            |core: &Core, side: &str| core.manifest.side(side).map_or(usize::MAX, |side| side.cooldown.flips as usize);
-        let mut fields: Vec<FieldName> = Vec::new();
-        for ((of, field), (side, times)) in &self.flips {
-            if of == record && times.len() > limit(self, side) {
-                fields.push(field.clone());
-            }
+        let fields = self.guard.tripped(record, &self.manifest);
+        let connected = self.book.newest().sides.iter().filter(|(_, spec)| spec.connected).map(|(name, _)| name);
+        let mut drafts = Vec::new();
+        for side in connected.filter(|_| !fields.is_empty()) {
+            let mut draft = Draft::new(Kind::Parked, record.clone(), Origin::side(side.clone()), now, Author::engine());
+            draft.words = fields.iter().map(|field| (field.clone(), Value::null())).collect();
+            draft.carries = vec![Vec::new(); fields.len()];
+            draft.detail = Detail::Reason("the field changed hands between sides too often".to_owned());
+            drafts.push(draft);
         }
-        fields.iter().for_each(|field| {
-            self.flips.remove(&(record.clone(), field.clone()));
-        });
-        let sides: Vec<SideName> =
-            self.book.newest().sides.iter().filter(|(_, spec)| spec.connected).map(|(name, _)| name.clone()).collect();
-        let drafts = fields.iter().flat_map(|field| {
+        for field in &fields {
             tracing::warn!(%record, %field, "a field changes hands too often and was parked");
-            sides.iter().map(|side| {
-                let origin = Origin::side(side.clone());
-                let mut draft = Draft::new(Kind::Parked, record.clone(), origin, now, Author::engine());
-                draft.words = vec![(field.clone(), Value::null())];
-                draft.carries = vec![Vec::new()];
-                draft.detail = Detail::Reason("the field changed hands between sides too often".to_owned());
-                draft
-            })
-        });
-        drafts.collect()
+        }
+        drafts
     }
 }
 

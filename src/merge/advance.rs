@@ -141,7 +141,8 @@ fn say(record: &mut Record, line: &mut Line, heard: &Heard, slot: Slot, book: &R
     if unknown || named_aside || heard.event.words().any(gone) {
         return Advance::Refold;
     }
-    if record.mortal || on_line && !newest && !(by_names && !connected) {
+    let timeless = by_names && !connected;
+    if record.mortal || on_line && !newest && !timeless {
         return if !record.mortal && is_late_echo(record, heard) {
             take_echo(record, line, heard, slot)
         } else {

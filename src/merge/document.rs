@@ -365,7 +365,7 @@ fn merged_document(
 }
 
 fn put_merged(
-    doc: &mut (impl Transactable + ReadDoc),
+    doc: &mut impl Transactable,
     name: &FieldName,
     kind: &FieldType,
     value: &Value,
@@ -392,7 +392,7 @@ fn put_merged(
 }
 
 fn splice(
-    doc: &mut (impl Transactable + ReadDoc),
+    doc: &mut impl Transactable,
     name: &FieldName,
     old: &str,
     new: &str,

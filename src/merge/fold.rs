@@ -71,6 +71,9 @@ pub(crate) enum Part {
     },
 }
 
+/// When a side learned of words, on its own line, and the event that carries them.
+type Told = (Millis, u32);
+
 /// A record's events with all that follows from them together.
 pub struct Fold<'a> {
     pub(super) heard: Vec<&'a Heard>,
@@ -92,7 +95,7 @@ pub struct Fold<'a> {
     pub(super) words: BTreeMap<&'a FieldName, Vec<Word<'a>>>,
     shows: BTreeMap<&'a str, BTreeMap<&'a FieldName, Shown>>,
     /// For each side and field, when the side learned of which words: time and the event that carries them.
-    learned: BTreeMap<&'a str, BTreeMap<&'a FieldName, Vec<(Millis, u32)>>>,
+    learned: BTreeMap<&'a str, BTreeMap<&'a FieldName, Vec<Told>>>,
 }
 
 /// Resolves a record from its events, which may come in any order.
