@@ -152,8 +152,7 @@ pub enum Unfit {
     Value {
         /// The field.
         field: FieldName,
-        /// What is wrong.
-        #[source]
+        /// What is wrong; part of the message.
         misfit: Misfit,
     },
 }

@@ -2,7 +2,10 @@
 
 mod by_example;
 mod cli;
+mod data;
 mod datasets;
+mod documents;
+mod kill;
 mod laws;
 mod manifest;
 mod manifest_faults;
