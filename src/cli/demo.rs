@@ -161,6 +161,6 @@ impl Stage<'_> {
     }
 
     fn agreed(&self) -> bool {
-        self.shown.get("crm").is_some() && self.shown.get("crm") == self.shown.get("portal")
+        self.shown.contains_key("crm") && self.shown.get("crm") == self.shown.get("portal")
     }
 }
