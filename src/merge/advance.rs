@@ -235,14 +235,28 @@ fn plan(
             continue;
         }
         let candidates = record.field(name).map_or(&[][..], |field| &field.candidates);
+        let merges = book.may_merge(kind, name);
+        if merges && header.seen.is_none() && !builds_on_own(record, header, name, candidates) {
+            return None;
+        }
         let gone = |(at, candidate): (u32, &Candidate)| supersedes(line, header, depth, candidate).then_some(at);
         let superseded: Vec<u32> = (0..).zip(candidates).filter_map(gone).collect();
-        if superseded.len() < candidates.len() && book.may_merge(kind, name) {
+        if superseded.len() < candidates.len() && merges {
             return None;
         }
         changes.push(Change::Word { superseded });
     }
     Some(changes)
+}
+
+/// Whether the side's own candidates are what it showed when this was said, rather than what a write of ours replaced.
+fn builds_on_own(record: &Record, header: &Header, name: &FieldName, candidates: &[Candidate]) -> bool {
+    let side = &header.origin.side;
+    let told = |candidate: &Candidate| candidate.known.iter().any(|(known, _)| known == side);
+    let own = |candidate: &&Candidate| candidate.origin == header.origin && !told(candidate);
+    let shown = record.side(side).and_then(|state| state.shown(name));
+    let untouched = shown.is_none_or(|shown| !shown.by_us) && candidates.len() == 1;
+    untouched || !candidates.iter().any(|candidate| own(&candidate))
 }
 
 fn supersedes(line: &Line, header: &Header, depth: &Depth, candidate: &Candidate) -> bool {

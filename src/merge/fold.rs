@@ -324,9 +324,18 @@ impl<'a> Fold<'a> {
         }
         for (origin, mut list) in said {
             list.sort();
-            let known = before.list(list.into_iter());
-            for &at in linear.iter().filter(|at| self.event(**at).header.origin == *origin) {
-                before.learn(at, &known, self.time[at as usize]);
+            let overwritten = self.overwritten(&origin.side, field);
+            let mut ours: Vec<u32> =
+                linear.iter().copied().filter(|at| self.event(*at).header.origin == *origin).collect();
+            ours.sort_by_key(|at| self.time[*at as usize]);
+            // Between two overwritings the side's words build on each other; across one they do not.
+            for span in 0..=overwritten.len() {
+                let said = |(time, _): &(Millis, Vec<u32>)| overwritten.partition_point(|when| when <= time) == span;
+                let known = before.list(list.iter().filter(|word| said(word)).cloned());
+                let speaks = |at: &&u32| overwritten.partition_point(|when| *when < self.time[**at as usize]) == span;
+                for &at in ours.iter().filter(speaks) {
+                    before.learn(at, &known, self.time[at as usize]);
+                }
             }
         }
         for (side, fields) in &self.learned {
@@ -338,6 +347,22 @@ impl<'a> Fold<'a> {
         }
         before.settle_cycles();
         before
+    }
+
+    /// When writes of ours replaced what a side showed of a field that may merge, ascending.
+    ///
+    /// The side's author saw what we wrote, and of the side's own earlier words only those that we had known. What a write
+    /// replaced unheard must not look as if he had taken it out.
+    fn overwritten(&self, side: &str, field: &FieldName) -> Vec<Millis> {
+        if **field == *EXISTENCE || !self.book.may_merge(self.kind, field) {
+            return Vec::new();
+        }
+        let learned = self.learned.get(side).and_then(|fields| fields.get(&field)).into_iter().flatten();
+        let receipts = learned.filter(|(_, at)| self.event(*at).header.kind == Kind::Receipt);
+        let mut times: Vec<Millis> = receipts.map(|(time, _)| *time).collect();
+        times.sort();
+        times.dedup();
+        times
     }
 
     /// The words on a field that a receipt or the like carries.
@@ -540,8 +565,12 @@ impl<'a> Fold<'a> {
         let own = &self.event(at).header.origin;
         let time = self.time[at as usize];
         let learned = self.learned.get(&*own.side).and_then(|fields| fields.get_key_value(&field));
+        let overwritten = self.overwritten(&own.side, field);
+        let since = overwritten[..overwritten.partition_point(|when| *when < time)].last();
         let knows = |other: u32| {
-            let said = self.event(other).header.origin == *own && self.time[other as usize] < time;
+            let when = self.time[other as usize];
+            let said =
+                self.event(other).header.origin == *own && when < time && since.is_none_or(|since| when >= *since);
             let told = learned.is_some_and(|(_, list)| {
                 list.iter().any(|(when, carrier)| *when < time && self.carried(*carrier, field).contains(&other))
             });
@@ -587,7 +616,8 @@ impl<'a> Fold<'a> {
         })
     }
 
-    /// A write is open until an outcome bears its key or stands after it: writes to a record go one after the other.
+    /// A write is open until an outcome bears its key or a receipt stands after it: writes to a record go one after the
+    /// other. A receipt of nothing, and a refusal, say nothing of a later try under the same key.
     fn fill_writes(&self, record: &mut Record) {
         let counted = (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]);
         let (sent, outcomes): (Vec<u32>, Vec<u32>) = counted
@@ -595,8 +625,12 @@ impl<'a> Fold<'a> {
             .partition(|at| self.event(*at).header.kind == Kind::Sent);
         let closes = |outcome: u32, sent: u32| {
             let (by, of) = (self.event(outcome), self.event(sent));
-            let after = self.compare_places(sent, outcome).is_lt() && by.header.kind == Kind::Receipt;
-            by.header.origin.side == of.header.origin.side && (after || write_key(by) == write_key(of))
+            let is_receipt = by.header.kind == Kind::Receipt;
+            let after = is_receipt && self.compare_places(sent, outcome).is_lt();
+            let took = is_receipt && !by.header.fields.is_empty();
+            let same = write_key(by) == write_key(of);
+            let so_far = took || self.time[outcome as usize] >= self.time[sent as usize];
+            by.header.origin.side == of.header.origin.side && (after || same && so_far)
         };
         let is_open = |sent: &u32| !outcomes.iter().any(|outcome| closes(*outcome, *sent));
         let mut open: Vec<u32> = sent.into_iter().filter(is_open).collect();

@@ -330,16 +330,19 @@ impl Shown {
     /// Takes the next word of the side's line; returns whether it is a word of the side's own.
     ///
     /// An echo repeats a write of ours that is the newest on the field, and its author is not
-    /// named as someone else. A read-back is a word only where it differs from what was shown.
+    /// named as someone else. A read-back is a word only where it differs from what was shown, or where it names
+    /// what it has seen: that says more than the value does. A linear word that repeats the side's own of the same
+    /// time is that word once more, heard of in another way.
     pub fn take(&mut self, header: &Header, value: &Value, time: Millis) -> bool {
         let shows_it = self.newest.as_ref() == Some(value);
         let awaited = self.pending.as_ref() == Some(value);
+        let is_linear = header.seen.is_none();
         match header.kind {
             Kind::Sent => self.pending = Some(value.clone()),
             Kind::Receipt => self.show(value, true, time),
             Kind::Settled => {}
-            Kind::Observe if shows_it => {}
-            Kind::Observe if awaited => self.show(value, true, time),
+            Kind::Observe if shows_it && is_linear => {}
+            Kind::Observe if awaited && is_linear => self.show(value, true, time),
             Kind::Observe => {
                 self.show(value, false, time);
                 return true;
@@ -347,6 +350,7 @@ impl Shown {
             _ if !header.author.is_another() && awaited => self.show(value, true, time),
             // The echo of an older write; a newer one may still be on its way, and its echo is to come.
             _ if !header.author.is_another() && shows_it && self.by_us => self.at = time,
+            _ if is_linear && shows_it && !self.by_us && self.at == time => {}
             _ => {
                 let tied = self.by_us && self.at == time && !shows_it;
                 self.show(value, false, time);

@@ -289,6 +289,17 @@ fn lines_due(story: &Story) -> Vec<String> {
     due
 }
 
+impl std::fmt::Display for Due {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Due::Value(value) => write!(f, "{value}"),
+            Due::Elements(elements) => write!(f, "{}", elements.iter().cloned().collect::<Vec<_>>().join(", ")),
+            Due::Lines(lines) => write!(f, "{}", lines.join(" / ")),
+            Due::Person => f.write_str("what a person decides"),
+        }
+    }
+}
+
 impl Due {
     /// Whether a value is what is due.
     pub fn is_met_by(&self, value: &Value) -> bool {

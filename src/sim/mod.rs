@@ -8,6 +8,8 @@
 pub mod capture;
 pub mod connector;
 pub mod ledger;
+pub mod people;
 pub mod post;
+pub mod script;
 pub mod side;
 pub mod world;

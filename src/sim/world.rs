@@ -178,8 +178,8 @@ impl World {
     ///
     /// # Panics
     /// If there is no such side.
-    pub fn place(&mut self, side: &str) -> &mut Place {
-        self.places.iter_mut().find(|place| *place.name == *side).expect("a side of this world")
+    pub fn place(&self, side: &str) -> &Place {
+        self.places.iter().find(|place| *place.name == *side).expect("a side of this world")
     }
 
     /// Says how far each side's clock is ahead of ours.
@@ -197,7 +197,7 @@ impl World {
 
     /// A user edits a record on a side.
     pub fn edit(
-        &mut self,
+        &self,
         side: &str,
         record: &RecordId,
         author: &Author,

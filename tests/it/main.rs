@@ -5,6 +5,7 @@ mod cli;
 mod data;
 mod datasets;
 mod documents;
+mod journey;
 mod kill;
 mod laws;
 mod manifest;

@@ -234,6 +234,7 @@ impl<'a> Reading<'a> {
         let mut words = Vec::new();
         let mut newest: BTreeMap<String, Newest> = BTreeMap::new();
         let mut pending: BTreeMap<String, Value> = BTreeMap::new();
+        let mut own_at: BTreeMap<String, Millis> = BTreeMap::new();
         for by in line {
             let event = self.told[by];
             for (field, value) in event.words() {
@@ -242,6 +243,8 @@ impl<'a> Reading<'a> {
                 let is_pending = pending.get(&field) == Some(&value);
                 let is_write = of_newest == Some(Newest::Write(value.clone()));
                 let is_own = of_newest == Some(Newest::Own(value.clone()));
+                let is_linear = event.header.seen.is_none();
+                let repeats = is_linear && is_own && own_at.get(&field) == Some(&self.time[by]);
                 let is_word = match event.header.kind {
                     Kind::Sent => {
                         pending.insert(field.clone(), value.clone());
@@ -257,10 +260,10 @@ impl<'a> Reading<'a> {
                         if echo {
                             newest.insert(field.clone(), Newest::Write(value.clone()));
                         }
-                        !echo
+                        !echo && !repeats
                     }
-                    Kind::Observe if is_own || is_write => false,
-                    Kind::Observe if is_pending => {
+                    Kind::Observe if is_linear && (is_own || is_write) => false,
+                    Kind::Observe if is_linear && is_pending => {
                         newest.insert(field.clone(), Newest::Write(value.clone()));
                         false
                     }
@@ -270,6 +273,7 @@ impl<'a> Reading<'a> {
                 if is_word {
                     newest.insert(field.clone(), Newest::Own(value.clone()));
                     pending.remove(&field);
+                    own_at.insert(field.clone(), self.time[by]);
                     words.push(Word { by, field, value, corrected: self.corrected(by) });
                 }
             }
@@ -303,7 +307,8 @@ impl<'a> Reading<'a> {
             }
             for word in words.iter().filter(|word| word.field == field) {
                 let own_line = self.told[word.by].header.origin == header.origin;
-                let earlier = own_line && self.time[word.by] < self.time[after];
+                let earlier =
+                    own_line && self.time[word.by] < self.time[after] && !self.overwritten(field, word.by, after);
                 by_clock[word.by][after] |= earlier || self.learned(after, field, self.told[word.by].header.said);
             }
         }
@@ -319,6 +324,20 @@ impl<'a> Reading<'a> {
             }
         }
         closed(join(&self.named, &kept))
+    }
+
+    /// Whether a write of ours replaced what the side's `before` had put there, before its `after` spoke; fields that
+    /// may merge only.
+    fn overwritten(&self, field: &str, before: usize, after: usize) -> bool {
+        let merges = field != EXISTENCE && self.book.may_merge(self.kind_of_record(), field);
+        merges
+            && (0..self.told.len()).any(|receipt| {
+                self.told[receipt].header.kind == Kind::Receipt
+                    && self.side(receipt) == self.side(after)
+                    && self.carries(receipt, field).is_some()
+                    && self.time[before] < self.time[receipt]
+                    && self.time[receipt] < self.time[after]
+            })
     }
 
     /// Whether a receipt, or its like, told the side of that statement before `after` spoke.

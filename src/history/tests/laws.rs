@@ -38,7 +38,7 @@ fn tell(sayings: &[Saying]) -> World {
         };
         if *value > 0 {
             let (writes, _) = world.engine.due("app", 9).expect("sound");
-            let applied = crate::engine::Outcome::Applied(crate::engine::Receipt::default());
+            let applied = crate::send::Outcome::Applied(crate::send::Receipt::default());
             world.engine.outcome(writes.into_iter().map(|write| (write, applied.clone())).collect()).expect("sound");
         }
     }

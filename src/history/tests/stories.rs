@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::{
-    engine::{Outcome, Receipt},
     event::Detail,
     id::FieldName,
+    send::{Outcome, Receipt},
 };
 
 fn word(name: &str, value: &str) -> (FieldName, Value) {

@@ -1,0 +1,126 @@
+//! The whole journey: edits on two pretend sides end in agreement, whatever happens on the way.
+
+use syncline::{
+    clock::Millis,
+    id::RecordId,
+    send::chance::Chance,
+    sim::{
+        ledger::{self, Findings},
+        post::Faults,
+        script::{self, Script},
+        world::{Setting, World},
+    },
+};
+use tempfile::TempDir;
+
+const HARD: Faults = Faults {
+    twice: 80,
+    late: 60,
+    lost: 30,
+    takes: (20, 400),
+    takes_late: (3_000, 30_000),
+    unanswered: 30,
+    omitted: 15,
+    busy: 20,
+};
+
+fn world(seed: u64, faults: Faults) -> (TempDir, World) {
+    let dir = TempDir::new().expect("a directory");
+    let setting = Setting {
+        store: dir.path().join("store"),
+        manifest: script::MANIFEST.to_owned(),
+        sides: [script::crm(), script::portal()],
+        batch_most: [100, 10],
+        faults,
+        seed,
+        begins: Millis(1_750_000_000_000),
+        checkpoint_every: 1 << 20,
+        disk: None,
+    };
+    (dir, World::new(setting).expect("a new store opens"))
+}
+
+/// Everything that differs: between the sides, or from what the ledger says.
+fn differences(world: &World) -> Vec<String> {
+    let entries = world.journal.entries();
+    let ahead = |side: &str| if side == "crm" { script::crm().ahead } else { script::portal().ahead };
+    let Findings { due, gone, strays, .. } = ledger::judge(&entries, script::rule, ahead);
+    let mut found = Vec::new();
+    for (record, field, value) in &strays {
+        let merged = matches!(&**field, "interests" | "notes");
+        if !merged && !value.is_null() {
+            found.push(format!("{record} {field}: nobody said {value}"));
+        }
+    }
+    for ((record, field), due) in &due {
+        let is_gone = gone.contains(record);
+        let shows = ["crm", "portal"].map(|side| {
+            let side = world.place(side).side();
+            (side.has(record), side.shows(record, field))
+        });
+        for (exists, shown) in &shows {
+            if *exists == is_gone {
+                found.push(format!("{record} exists: {exists}"));
+            } else if *exists && !due.is_met_by(shown) {
+                found.push(format!("{record} {field}: shows {shown}, due {due} {}", story(&entries, record, field)));
+            }
+        }
+        if !is_gone && *due != ledger::Due::Person && shows[0].1 != shows[1].1 {
+            found.push(format!("{record} {field}: {} against {}", shows[0].1, shows[1].1));
+        }
+    }
+    found
+}
+
+fn story(entries: &[ledger::Entry], record: &RecordId, field: &str) -> String {
+    let of = entries.iter().filter(|entry| entry.record == *record);
+    let lines = of.filter_map(|entry| match &entry.what {
+        ledger::What::Field(name, value) if **name == *field => {
+            Some(format!("\n    {} {:?} at {}: {value}", entry.side, entry.by, entry.at.0))
+        }
+        _ => None,
+    });
+    lines.collect()
+}
+
+fn settle(world: &mut World) {
+    for _ in 0..3 {
+        assert!(world.rest().expect("the store works"), "the sides come to rest");
+        for _ in 0..20 {
+            if world.reconcile().expect("the store works") == 0 {
+                break;
+            }
+            world.pass(1_000).expect("the store works");
+        }
+    }
+    assert!(world.rest().expect("the store works"), "the sides come to rest");
+}
+
+fn agree_after(seed: u64, faults: Faults, edits: u64) {
+    let (_dir, mut world) = world(seed, faults);
+    let mut script = Script::new(40, true, Chance::new(seed));
+    (0..30).for_each(|_| assert!(script.make(&mut world, 0)));
+    world.pass(500).expect("the store works");
+    let mut chance = Chance::new(seed ^ 7);
+    while script.edits() < edits {
+        script.act(&mut world);
+        world.pass(chance.within(5, 300)).expect("the store works");
+    }
+    world.pass(1_000).expect("the store works");
+    script.finish(&mut world);
+    settle(&mut world);
+    let found = differences(&world);
+    assert!(found.is_empty(), "seed {seed}: {} differences\n{}", found.len(), found.join("\n"));
+}
+
+#[test]
+fn two_sides_agree_when_nothing_goes_wrong() {
+    agree_after(1, Faults { takes: (20, 400), ..Faults::default() }, 200);
+}
+
+#[test]
+fn two_sides_agree_whatever_goes_wrong() {
+    for seed in 1..4 {
+        agree_after(seed, HARD, 300);
+    }
+}
