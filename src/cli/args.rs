@@ -9,6 +9,7 @@ use crate::{clock::Millis, event::DEFAULT_SOURCE, history::Position, id::Seq};
 
 const EXAMPLES: &str = "\
 Examples:
+  syncline demo
   syncline init --store acme --manifest acme.yaml
   syncline import --store acme edits.jsonl
   syncline records --store acme --json | head
@@ -23,9 +24,9 @@ Exit codes:
 #[derive(Debug, Parser)]
 #[command(name = "syncline", version, after_help = EXAMPLES, arg_required_else_help = true)]
 pub struct Args {
-    /// The store's directory
-    #[arg(long, value_name = "DIR", global = true, default_value = "syncline-store")]
-    pub store: PathBuf,
+    /// The store's directory [default: syncline-store]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub store: Option<PathBuf>,
     /// The manifest: sides, fields and rules; one that differs from the store's becomes its rules from now on
     #[arg(long, value_name = "FILE", global = true)]
     pub manifest: Option<PathBuf>,
@@ -40,6 +41,14 @@ pub struct Args {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Watch two pretend sides come to an agreement; needs nothing and leaves nothing behind
+    #[command(after_help = "\
+Examples:
+  syncline demo
+  syncline demo --store demo-store
+
+With --store the store is kept, to look around in.")]
+    Demo,
     /// Make a new store
     #[command(after_help = "\
 Example:

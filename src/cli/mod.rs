@@ -6,6 +6,7 @@
 mod args;
 mod check;
 mod decide;
+mod demo;
 mod export;
 mod failure;
 mod import;
@@ -32,6 +33,9 @@ use self::{
     open::Place,
 };
 
+/// Where the store is if the command line does not say.
+const STORE: &str = "syncline-store";
+
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     // Prints help and complaints about arguments on its own, and ends with 2 for the latter.
@@ -51,8 +55,11 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: Args, out: &mut dyn Write) -> Result<End, Failure> {
-    let place = Place { store: args.store, manifest: args.manifest, json: args.json };
+    let named = args.store.clone();
+    let store = args.store.unwrap_or_else(|| STORE.into());
+    let place = Place { store, manifest: args.manifest, json: args.json };
     match args.command {
+        Command::Demo => demo::demo(named.as_deref(), out),
         Command::Init => init::init(&place, out),
         Command::Import(args) => import::import(&args, &place, out),
         Command::Records(args) => read::records(&args, &place, out),

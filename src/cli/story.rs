@@ -20,9 +20,14 @@ pub fn history(args: &History, place: &Place, out: &mut dyn Write) -> Result<End
     if place.json {
         changes.iter().try_for_each(|change| tell::json(out, change))?;
     } else {
-        tell::table(out, &["event", "at", "who", "", "field", "was", "said", ""], changes.iter().map(row))?;
+        history_table(&changes, out)?;
     }
     Ok(End::Done)
+}
+
+/// Writes changes as a table.
+pub fn history_table(changes: &[Change], out: &mut dyn Write) -> Result<(), Failure> {
+    tell::table(out, &["event", "at", "who", "", "field", "was", "said", ""], changes.iter().map(row))
 }
 
 fn row(change: &Change) -> Vec<String> {

@@ -227,6 +227,21 @@ fn arguments_that_make_no_sense_end_with_2() {
 }
 
 #[test]
+fn the_demo_ends_in_agreement_and_leaves_nothing_behind() {
+    let bench = Bench::new();
+    let demo = bench.command(&["demo"]).env("TMPDIR", bench.path("")).output().expect("it runs");
+    assert!(demo.status.success(), "{demo:?}");
+    let told = String::from_utf8(demo.stdout).expect("text");
+    assert!(told.contains("sets contact/ana in crm: city = \"Porto\", phone = \"+1-555-0199\"\n"), "{told}");
+    assert!(told.contains("sets contact/ana in portal: stage = \"customer\"\n"), "{told}");
+    assert!(told.ends_with("Both sides show the same, and nothing is left to write.\n"), "{told}");
+    assert_eq!(fs::read_dir(bench.path("")).expect("a directory").count(), 0);
+    bench.run(&["demo", "--store", "kept"]).ends(0);
+    bench.run(&["--store", "kept", "verify", "--documents"]).ends(0);
+    bench.run(&["demo", "--store", "kept"]).ends(2).says("is there already");
+}
+
+#[test]
 fn what_is_not_there_ends_with_1() {
     let bench = Bench::new();
     bench.run(&["--store", "s", "init"]).ends(0);
