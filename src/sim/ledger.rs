@@ -8,6 +8,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
+    time::Instant,
 };
 
 use crate::{
@@ -40,6 +41,8 @@ pub struct Entry {
     pub at: Millis,
     /// Who changed it.
     pub by: By,
+    /// When, by the machine's clock, for measuring.
+    pub noted: Instant,
 }
 
 /// What an entry is about.
@@ -74,7 +77,7 @@ impl Journal {
     }
 
     fn note(&self, side: &SideName, record: &RecordId, what: What, at: Millis, by: By) {
-        let entry = Entry { side: side.clone(), record: record.clone(), what, at, by };
+        let entry = Entry { side: side.clone(), record: record.clone(), what, at, by, noted: Instant::now() };
         self.0.lock().expect("noting does not panic").push(entry);
     }
 

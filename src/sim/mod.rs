@@ -6,10 +6,13 @@
 //! to judge afterwards, with no code of the engine, what everybody has to show.
 
 pub mod capture;
+pub mod compare;
 pub mod connector;
+pub mod demo;
 pub mod ledger;
 pub mod people;
 pub mod post;
+pub mod report;
 pub mod script;
 pub mod side;
 pub mod world;

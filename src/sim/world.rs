@@ -5,6 +5,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
+use serde::Serialize;
+
 use super::{
     capture,
     connector::Line,
@@ -14,11 +16,12 @@ use super::{
 };
 use crate::{
     clock::{Clock, HandClock, Millis},
-    engine::{Engine, EngineError, Said},
+    engine::{Engine, EngineError, Opening, Said},
     event::{Author, Detail, Draft, Kind, Origin},
-    id::{RecordId, SideName},
+    id::{FieldName, RecordId, SideName},
     log::disk::Disk,
-    send::{Connector, Sender, Settings, chance::Chance},
+    send::{Connector, Sender, Settings, Stepped, chance::Chance},
+    value::Value,
 };
 
 /// What a world is made of.
@@ -57,7 +60,7 @@ pub struct Place {
 }
 
 /// What capture heard.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Heard {
     /// Webhooks that said something new.
     pub new: u64,
@@ -75,6 +78,8 @@ pub struct World {
     pub journal: Journal,
     /// What capture heard so far.
     pub heard: Heard,
+    /// Records and fields that webhooks spoke of since someone last looked.
+    pub spoken: Vec<(RecordId, FieldName)>,
     setting: Setting,
     engine: Option<Engine>,
     runtime: tokio::runtime::Runtime,
@@ -123,7 +128,16 @@ impl World {
         ];
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let runtime = runtime.expect("a runtime for one thread can be made");
-        let mut world = World { clock, places, journal, heard: Heard::default(), setting, engine: None, runtime };
+        let mut world = World {
+            clock,
+            places,
+            journal,
+            heard: Heard::default(),
+            spoken: Vec::new(),
+            setting,
+            engine: None,
+            runtime,
+        };
         world.open()?;
         world.measure_clocks()?;
         Ok(world)
@@ -133,7 +147,7 @@ impl World {
     ///
     /// # Errors
     /// If it cannot be opened.
-    pub fn open(&mut self) -> Result<(), EngineError> {
+    pub fn open(&mut self) -> Result<Opening, EngineError> {
         let mut builder = Engine::builder(&self.setting.store)
             .manifest(&self.setting.manifest)
             .clock(self.clock.clone())
@@ -141,14 +155,14 @@ impl World {
         if let Some(disk) = &self.setting.disk {
             builder = builder.disk(disk.clone());
         }
-        let (engine, _) = builder.open()?;
+        let (engine, opening) = builder.open()?;
         for place in &mut self.places {
             let settings = Settings { seed: place.sender_seed, ..Settings::default() };
             let line: Arc<dyn Connector> = place.line.clone();
             place.sender = Some(Sender::new(engine.clone(), place.name.clone(), line, settings));
         }
         self.engine = Some(engine);
-        Ok(())
+        Ok(opening)
     }
 
     /// Ends the engine as a crash would: nothing is closed, no checkpoint is made.
@@ -196,13 +210,7 @@ impl World {
     }
 
     /// A user edits a record on a side.
-    pub fn edit(
-        &self,
-        side: &str,
-        record: &RecordId,
-        author: &Author,
-        set: &[(crate::id::FieldName, crate::value::Value)],
-    ) {
+    pub fn edit(&self, side: &str, record: &RecordId, author: &Author, set: &[(FieldName, Value)]) {
         self.place(side).side().edit(record, author, set);
     }
 
@@ -231,6 +239,10 @@ impl World {
             if arrived.is_empty() {
                 continue;
             }
+            let spoken = arrived
+                .iter()
+                .flat_map(|webhook| webhook.set.iter().map(|(field, _)| (webhook.record.clone(), field.clone())));
+            self.spoken.extend(spoken);
             let drafts = arrived.into_iter().map(|webhook| capture::statement(&place.name, webhook)).collect();
             for said in self.engine().say(drafts)? {
                 match said {
@@ -308,7 +320,7 @@ impl World {
 }
 
 /// A step, or nothing where the line hangs: the step would never end, so its future is dropped, as when a process dies.
-async fn step_or_hang(place: &Place) -> Option<Result<crate::send::Stepped, EngineError>> {
+async fn step_or_hang(place: &Place) -> Option<Result<Stepped, EngineError>> {
     let hangs = async {
         while !place.line.hangs() {
             tokio::task::yield_now().await;
