@@ -130,7 +130,12 @@ fn two_sides_agree_whatever_goes_wrong() {
 fn the_demo_ends_in_agreement_with_its_ledger() {
     let dir = TempDir::new().expect("a directory");
     let edits = std::env::var("DEMO_EDITS").map_or(400, |edits| edits.parse().expect("a number"));
-    let options = demo::Options { store: dir.path().join("demo"), seed: 5, records: std::env::var("DEMO_RECORDS").map_or(60, |r| r.parse().expect("a number")), edits };
+    let options = demo::Options {
+        store: dir.path().join("demo"),
+        seed: 5,
+        records: std::env::var("DEMO_RECORDS").map_or(60, |r| r.parse().expect("a number")),
+        edits,
+    };
     let report = demo::run(&options, &mut |_| {}).expect("the demo runs");
     assert!(report.is_well(), "{report}");
     assert!(report.told.killed_mid_delivery, "{report}");
