@@ -1,6 +1,7 @@
 //! Two pretend sides and an engine under one hand-turned clock.
 
 use std::{
+    collections::BTreeSet,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
 };
@@ -304,16 +305,25 @@ impl World {
 
     /// Reads all records of all sides back, as a scheduled reconciliation does; returns how many could not be read.
     ///
+    /// What a busy side puts off is asked again; a side whose line is cut is left alone.
+    ///
     /// # Errors
     /// If the store fails.
     pub fn reconcile(&mut self) -> Result<usize, EngineError> {
         let mut unread = 0;
-        let known: std::collections::BTreeSet<RecordId> =
-            self.journal.entries().into_iter().map(|entry| entry.record).collect();
-        for place in &self.places {
+        let known: BTreeSet<RecordId> = self.journal.entries().into_iter().map(|entry| entry.record).collect();
+        for at in 0..self.places.len() {
+            let place = &self.places[at];
             let ask = |record: &RecordId| (record.clone(), place.side().id_of(record));
-            let records: Vec<_> = known.iter().map(ask).collect();
-            unread += self.runtime.block_on(place.sender().reconcile(&records))?.len();
+            let mut records: Vec<_> = known.iter().map(ask).collect();
+            while !records.is_empty() && !self.places[at].line.is_cut() {
+                let again = self.runtime.block_on(self.places[at].sender().reconcile(&records))?;
+                records.retain(|(record, _)| again.contains(record));
+                if !records.is_empty() {
+                    self.pass(500)?;
+                }
+            }
+            unread += records.len();
         }
         Ok(unread)
     }
