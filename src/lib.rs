@@ -100,3 +100,8 @@ pub mod send;
 pub mod sim;
 pub mod state;
 pub mod value;
+
+/// The README's examples, run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
