@@ -291,8 +291,10 @@ impl World {
         for _ in 0..10_000 {
             self.pass(1)?;
             let now = self.clock.now();
-            let mut next: Vec<Millis> = self.places.iter().filter_map(|place| place.post.next()).collect();
+            let mut next: Vec<Millis> = Vec::new();
             for place in &self.places {
+                let back = place.line.cut_until().unwrap_or(now);
+                next.extend(place.post.next().map(|at| at.max(back)));
                 next.extend(place.sender().next()?);
             }
             match next.into_iter().min() {
