@@ -41,14 +41,15 @@ pub struct Args {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Watch two pretend sides come to an agreement; needs nothing and leaves nothing behind
+    /// Let a pretend CRM and a pretend portal quarrel over real people's records, with faults, and see them agree
     #[command(after_help = "\
 Examples:
   syncline demo
-  syncline demo --store demo-store
+  syncline demo --seed 7 --records 1000 --json
 
-With --store the store is kept, to look around in.")]
-    Demo,
+The store is left in ./syncline-demo, or where --store says, to look around in; a demo's store that is there
+already is replaced, anything else is not touched. Exit code 1 if anything disagrees at the end.")]
+    Demo(Demo),
     /// Make a new store
     #[command(after_help = "\
 Example:
@@ -309,4 +310,18 @@ pub enum Manifest {
     },
     /// Print the JSON Schema of manifests, for editors
     Schema,
+}
+
+/// The demo's size and chance.
+#[derive(Debug, clap::Args)]
+pub struct Demo {
+    /// What all chance follows from; equal seeds give equal stories
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// How many people's records
+    #[arg(long, default_value_t = 400)]
+    pub records: usize,
+    /// How many edits, at least
+    #[arg(long, default_value_t = 3_000)]
+    pub edits: u64,
 }

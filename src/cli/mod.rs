@@ -60,7 +60,7 @@ fn run(args: Args, out: &mut dyn Write) -> Result<End, Failure> {
     let store = args.store.unwrap_or_else(|| STORE.into());
     let place = Place { store, manifest: args.manifest, json: args.json };
     match args.command {
-        Command::Demo => demo::demo(named.as_deref(), out),
+        Command::Demo(args) => demo::demo(&args, named.as_deref(), place.json, out),
         Command::Init => init::init(&place, out),
         Command::Import(args) => import::import(&args, &place, out),
         Command::Records(args) => read::records(&args, &place, out),

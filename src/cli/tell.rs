@@ -91,6 +91,11 @@ impl Progress {
         self.0.set_position(done);
     }
 
+    /// What is being done now.
+    pub fn doing(&self, what: &'static str) {
+        self.0.set_message(what);
+    }
+
     /// So much is done, of so much.
     pub fn at_of(&self, done: u64, all: u64) {
         self.0.set_length(all);
