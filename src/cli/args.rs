@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as Group, Parser, Subcommand};
+use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 
 use super::failure::Failure;
 use crate::{clock::Millis, event::DEFAULT_SOURCE, history::Position, id::Seq};
@@ -143,6 +143,18 @@ it as you would keep the store itself.")]
     /// Check manifests, or print what they may hold
     #[command(subcommand)]
     Manifest(Manifest),
+    /// Measure how fast this is on a machine, with a file of statements
+    #[command(after_help = "\
+Examples:
+  syncline bench ingest --data edits.jsonl --store bench-store --json
+  syncline bench query --data edits.sample.json --store bench-store
+  syncline bench cold --data edits.sample.json --store bench-store
+
+A sample names records and how many values were said of each:
+  {\"records\":[{\"record\":\"contact/000123\",\"edits\":12},..],\"hot\":{\"record\":\"contact/000007\",\"edits\":900}}
+
+rss_mb is the most memory the process held, cpu_secs its user and system time, bytes what the store takes on disk.")]
+    Bench(Bench),
 }
 
 /// What to take in.
@@ -260,6 +272,31 @@ pub struct Verify {
     /// Build every record's document too, and check it
     #[arg(long)]
     pub documents: bool,
+}
+
+/// What to measure.
+#[derive(Debug, Group)]
+pub struct Bench {
+    /// The measure
+    pub measure: Measure,
+    /// JSON lines as for `import`, or a sample for query and cold; documents needs none
+    #[arg(long, value_name = "FILE")]
+    pub data: Option<PathBuf>,
+}
+
+/// A measure.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Measure {
+    /// Import into a new store, in batches of 256 lines, each on disk, until the store is closed
+    Ingest,
+    /// The history of each record of a sample
+    Query,
+    /// Opening a closed store and reading one record of a sample
+    Cold,
+    /// Edits said on sides in this process that take every write at once, until its receipt is on disk
+    Journey,
+    /// Building and checking every record's document
+    Documents,
 }
 
 /// What to do with manifests.

@@ -59,11 +59,15 @@ struct Batch {
 
 /// What an import came to.
 #[derive(Debug, Default, Serialize)]
-struct Summary {
-    lines: u64,
-    events: u64,
-    duplicates: u64,
-    bad: u64,
+pub struct Summary {
+    /// Lines with something on them.
+    pub lines: u64,
+    /// Those that were new.
+    pub events: u64,
+    /// Those that the store had already.
+    pub duplicates: u64,
+    /// Those that could not be taken.
+    pub bad: u64,
     waiting: u64,
     seconds: f64,
 }
@@ -126,7 +130,8 @@ impl Summary {
     }
 }
 
-fn take_file(
+/// Takes one file in; returns once all of it is on disk.
+pub fn take_file(
     engine: &Engine,
     lines: Lines,
     source: &str,

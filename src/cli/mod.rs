@@ -4,6 +4,7 @@
 //! commands; [`open`] opens stores for all of them, [`tell`] is how they speak to people and programs.
 
 mod args;
+mod bench;
 mod check;
 mod decide;
 mod demo;
@@ -73,6 +74,7 @@ fn run(args: Args, out: &mut dyn Write) -> Result<End, Failure> {
         Command::Verify(args) => check::verify(&args, &place, out),
         Command::Rebuild => check::rebuild(&place, out),
         Command::Export => export::export(&place, out),
+        Command::Bench(args) => bench::bench(&args, &place, out),
         Command::Manifest(command) => manifest::manifest(&command, &place, out),
     }
 }

@@ -11,6 +11,9 @@ use super::{
 };
 use crate::history::{Change, Standing, Verdict};
 
+/// How many losing words a row of conflicts shows.
+const OTHERS_MAX: usize = 3;
+
 /// Shows what was said of a record, or of one of its fields, in order.
 pub fn history(args: &History, place: &Place, out: &mut dyn Write) -> Result<End, Failure> {
     let open = place.open()?;
@@ -104,7 +107,10 @@ pub fn conflicts(args: &Conflicts, place: &Place, out: &mut dyn Write) -> Result
 
 fn conflict(verdict: &Verdict) -> Vec<String> {
     let other = |word: &crate::history::Word| format!("{} ({})", cell(&word.value), who(&word.side, &word.author));
-    let others: Vec<String> = verdict.others.iter().map(other).collect();
+    let mut others: Vec<String> = verdict.others.iter().take(OTHERS_MAX).map(other).collect();
+    if let Some(more) = verdict.others.len().checked_sub(OTHERS_MAX).filter(|more| *more > 0) {
+        others.push(format!("and {more} more"));
+    }
     let rule = if verdict.disputed { format!("{}: to be decided", verdict.rule) } else { verdict.rule.clone() };
     let (record, field) = (verdict.record.to_string(), verdict.field.to_string());
     vec![record, field, cell(&verdict.value), rule, others.join("; ")]

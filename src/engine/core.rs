@@ -19,6 +19,9 @@ use crate::{
     state::{Checkpoint, Counts, Pages, Store},
 };
 
+/// About how many bytes an event adds to its record in memory.
+const EVENT_BYTES: usize = 160;
+
 /// A record in memory.
 pub(super) struct Held {
     pub record: Record,
@@ -279,16 +282,31 @@ impl Core {
 
     fn apply_record(&mut self, log: &Log, record: &RecordId, heard: &Heard) -> Result<(), EngineError> {
         self.hold(record)?;
-        let mut held = self.held.remove(record).expect("the record was just put in memory");
+        let held = self.held.get_mut(record).expect("the record was just put in memory");
         let before = Share::of(&held.record);
-        let size = size_of(&held);
-        let done = match merge::advance(&mut held.record, &mut held.line, heard, &self.book) {
-            Advance::Done => Ok(()),
-            Advance::Refold => self.refold(log, &mut held, Some(heard)),
-        };
+        held.dirty = true;
+        if merge::advance(&mut held.record, &mut held.line, heard, &self.book) == Advance::Refold {
+            return self.refold_held(log, record, before, Some(heard));
+        }
+        let after = Share::of(&held.record);
+        self.adjust(before, after);
+        self.held_bytes += EVENT_BYTES;
+        Ok(())
+    }
+
+    /// Resolves a record in memory anew from its events in the log, and one more; `before` is what it added to the totals.
+    fn refold_held(
+        &mut self,
+        log: &Log,
+        record: &RecordId,
+        before: Share,
+        more: Option<&Heard>,
+    ) -> Result<(), EngineError> {
+        let mut held = self.held.remove(record).expect("the record is in memory");
+        let done = self.refold(log, &mut held, more);
         held.dirty = true;
         self.adjust(before, Share::of(&held.record));
-        self.held_bytes = (self.held_bytes + size_of(&held)).saturating_sub(size);
+        self.held_bytes += EVENT_BYTES;
         self.held.insert(record.clone(), held);
         done
     }
@@ -335,17 +353,9 @@ impl Core {
     }
 
     fn refold_one(&mut self, log: &Log, record: &RecordId) -> Result<(), EngineError> {
-        self.hold(record)?;
-        let mut held = self.held.remove(record).expect("the record was just put in memory");
-        let before = Share::of(&held.record);
-        let size = size_of(&held);
-        let done = self.refold(log, &mut held, None);
-        held.dirty = true;
-        self.adjust(before, Share::of(&held.record));
-        self.held_bytes = (self.held_bytes + size_of(&held)).saturating_sub(size);
-        self.held.insert(record.clone(), held);
+        let before = Share::of(&self.hold(record)?.record);
+        self.refold_held(log, record, before, None)?;
         self.touched.insert(record.clone());
-        done?;
         self.shed()
     }
 
@@ -411,7 +421,7 @@ impl Core {
             self.held_bytes += size_of(&held);
             self.held.insert(id.clone(), held);
         }
-        let held = self.held.get_mut(id).expect("the record was just put in memory");
+        let held = self.held.get_mut(id).expect("the record is in memory");
         held.used = self.turn;
         Ok(held)
     }
@@ -463,6 +473,11 @@ impl Core {
 
     /// Writes the longest unused records out when memory is over budget.
     pub fn shed(&mut self) -> Result<(), EngineError> {
+        if self.held_bytes <= self.memory_bytes {
+            return Ok(());
+        }
+        // Until here it was an estimate.
+        self.held_bytes = self.held.values().map(|held| size_of(held)).sum();
         if self.held_bytes <= self.memory_bytes {
             return Ok(());
         }

@@ -8,6 +8,7 @@ mod builder;
 mod carry;
 mod core;
 mod guard;
+mod handle;
 mod observe;
 mod outbox;
 mod peek;
@@ -23,6 +24,7 @@ use std::{
 
 pub use audit::{Audit, Finding, Part};
 pub use builder::{Builder, Opening};
+pub use handle::{Changes, Handle};
 pub(crate) use peek::Peek;
 
 use self::core::Core;

@@ -320,7 +320,8 @@ fn take_echo(record: &mut Record, line: &mut Line, heard: &Heard, slot: Slot) ->
 fn report(record: &mut Record, line: &mut Line, heard: &Heard, book: &Rulebook) -> Advance {
     let header = &heard.event.header;
     let newest = record.side(&header.origin.side).is_none_or(|state| header.said_at > state.newest);
-    if !newest {
+    let repeats = header.carries.iter().flatten().any(|said| record.repeats.binary_search(said).is_ok());
+    if !newest || repeats {
         return Advance::Refold;
     }
     let connected = has_shadow(record, book, &header.origin.side);

@@ -25,7 +25,7 @@ struct Prefix {
 pub struct Before<'a> {
     named: &'a [Vec<u32>],
     /// For each event, the prefixes that it adds to what it names.
-    added: Vec<[u32; 2]>,
+    added: Vec<[u32; 3]>,
     prefixes: Vec<Prefix>,
     items: Vec<u32>,
     /// For members of a cycle: what (b) still adds, word by word.
@@ -68,12 +68,18 @@ impl<'a> Before<'a> {
         let earlier = known.times.partition_point(|t| *t < time);
         if let Some(last) = earlier.checked_sub(1) {
             if self.added.is_empty() {
-                self.added = vec![[NONE; 2]; self.named.len()];
+                self.added = vec![[NONE; 3]; self.named.len()];
             }
             let slots = &mut self.added[event as usize];
-            let free = slots.iter_mut().find(|slot| **slot == NONE).expect("an event learns from two lists");
+            let free = slots.iter_mut().find(|slot| **slot == NONE).expect("an event learns from three lists");
             *free = known.nodes[last];
         }
+    }
+
+    /// Lets an event stand for a word that it only repeats: whoever saw the one has seen the other.
+    pub fn repeat(&mut self, event: u32, word: u32) {
+        let known = self.list(std::iter::once((Millis(i64::MIN), vec![word])));
+        self.learn(event, &known, Millis(i64::MAX));
     }
 
     /// Removes what (b) adds within a cycle: clocks never overrule what was named.
@@ -86,11 +92,11 @@ impl<'a> Before<'a> {
         component.iter().for_each(|of| *size.entry(*of).or_default() += 1);
         for event in 0..self.events() {
             let own = component[event as usize];
-            if size[&own] == 1 || self.added[event as usize] == [NONE; 2] {
+            if size[&own] == 1 || self.added[event as usize] == [NONE; 3] {
                 continue;
             }
             let mut words = Vec::new();
-            for mut prefix in std::mem::replace(&mut self.added[event as usize], [NONE; 2]) {
+            for mut prefix in std::mem::replace(&mut self.added[event as usize], [NONE; 3]) {
                 while prefix != NONE {
                     let Prefix { shorter, items } = &self.prefixes[(prefix - self.events()) as usize];
                     let items = &self.items[items.start as usize..items.end as usize];

@@ -397,21 +397,69 @@ fn splice(
     old: &str,
     new: &str,
 ) -> Result<(), automerge::AutomergeError> {
-    let (old, new): (Vec<char>, Vec<char>) = (old.chars().collect(), new.chars().collect());
     let object = object(doc, name)?;
     // From the end, so that earlier positions stay what they are.
-    for step in capture_diff_slices(Algorithm::Myers, &old, &new).into_iter().rev() {
-        let (at, gone, come) = match step {
-            DiffOp::Equal { .. } => continue,
-            DiffOp::Delete { old_index, old_len, .. } => (old_index, old_len, &[][..]),
-            DiffOp::Insert { old_index, new_index, new_len } => (old_index, 0, &new[new_index..new_index + new_len]),
-            DiffOp::Replace { old_index, old_len, new_index, new_len } => {
-                (old_index, old_len, &new[new_index..new_index + new_len])
-            }
-        };
-        doc.splice_text(&object, at, gone as isize, &come.iter().collect::<String>())?;
+    for Splice { at, gone, come } in splices(old, new).into_iter().rev() {
+        doc.splice_text(&object, at, gone as isize, &come)?;
     }
     Ok(())
+}
+
+/// One place where a text changed, in characters of the old text.
+#[derive(Debug, PartialEq, Eq)]
+struct Splice {
+    at: usize,
+    gone: usize,
+    come: String,
+}
+
+/// How a text became another: by lines, and by characters within lines that changed.
+///
+/// Characters alone would cut a new line between two that begin alike out of both, and such a cut falls apart when a
+/// line comes in between that the author had not seen.
+fn splices(old: &str, new: &str) -> Vec<Splice> {
+    let (old, new): (Vec<&str>, Vec<&str>) = (old.split_inclusive('\n').collect(), new.split_inclusive('\n').collect());
+    let mut starts = vec![0];
+    starts.extend(old.iter().scan(0, |end, line| {
+        *end += line.chars().count();
+        Some(*end)
+    }));
+    let mut splices = Vec::new();
+    for step in capture_diff_slices(Algorithm::Myers, &old, &new) {
+        match step {
+            DiffOp::Equal { .. } => {}
+            DiffOp::Delete { old_index, old_len, .. } => {
+                let (at, end) = (starts[old_index], starts[old_index + old_len]);
+                splices.push(Splice { at, gone: end - at, come: String::new() });
+            }
+            DiffOp::Insert { old_index, new_index, new_len } => {
+                let come = new[new_index..new_index + new_len].concat();
+                splices.push(Splice { at: starts[old_index], gone: 0, come });
+            }
+            DiffOp::Replace { old_index, old_len, new_index, new_len } => {
+                let (gone, come) =
+                    (old[old_index..old_index + old_len].concat(), new[new_index..new_index + new_len].concat());
+                splices.extend(within_lines(starts[old_index], &gone, &come));
+            }
+        }
+    }
+    splices
+}
+
+/// How the characters of changed lines changed; the lines begin at `start`.
+fn within_lines(start: usize, old: &str, new: &str) -> Vec<Splice> {
+    let (old, new): (Vec<char>, Vec<char>) = (old.chars().collect(), new.chars().collect());
+    let splice = |at: usize, gone, come: &[char]| Some(Splice { at: start + at, gone, come: come.iter().collect() });
+    let steps = capture_diff_slices(Algorithm::Myers, &old, &new).into_iter();
+    let changes = steps.filter_map(|step| match step {
+        DiffOp::Equal { .. } => None,
+        DiffOp::Delete { old_index, old_len, .. } => splice(old_index, old_len, &[]),
+        DiffOp::Insert { old_index, new_index, new_len } => splice(old_index, 0, &new[new_index..new_index + new_len]),
+        DiffOp::Replace { old_index, old_len, new_index, new_len } => {
+            splice(old_index, old_len, &new[new_index..new_index + new_len])
+        }
+    });
+    changes.collect()
 }
 
 fn object(doc: &impl ReadDoc, name: &FieldName) -> Result<ObjId, automerge::AutomergeError> {

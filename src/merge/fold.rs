@@ -91,6 +91,8 @@ pub struct Fold<'a> {
     by_said: HashMap<SaidId, u32, FxBuildHasher>,
     /// Words of sides that may not write the field.
     refused: Vec<(u32, &'a FieldName)>,
+    /// For each field, the events that only repeat a word, with that word's.
+    repeats: BTreeMap<&'a FieldName, Vec<(u32, u32)>>,
     /// The words of each field, in no order that matters.
     pub(super) words: BTreeMap<&'a FieldName, Vec<Word<'a>>>,
     pub(super) shows: BTreeMap<&'a str, BTreeMap<&'a FieldName, Shown>>,
@@ -125,6 +127,7 @@ impl<'a> Fold<'a> {
             time: vec![Millis(0); count],
             by_said: HashMap::default(),
             refused: Vec::new(),
+            repeats: BTreeMap::new(),
             words: BTreeMap::new(),
             shows: BTreeMap::new(),
             learned: BTreeMap::new(),
@@ -242,6 +245,8 @@ impl<'a> Fold<'a> {
         for (side, mut line) in lines {
             line.sort_by(|a, b| self.compare_places(*a, *b));
             let mut shows = BTreeMap::new();
+            // The event of each field's newest word, if it counts.
+            let mut last: BTreeMap<&FieldName, u32> = BTreeMap::new();
             for at in line {
                 let header = &self.event(at).header;
                 if matches!(header.kind, Kind::Receipt | Kind::Settled) {
@@ -253,14 +258,22 @@ impl<'a> Fold<'a> {
                 let mut own = false;
                 for (field, value) in self.event(at).words() {
                     let shown = shows.entry(field).or_insert_with(|| Shown::nothing(field));
+                    let repeats = shown.is_repeated_by(header, value, self.time[at as usize]);
                     let is_own = shown.take(header, value, self.time[at as usize]);
                     own |= is_own;
                     match is_own {
                         true if self.is_counted(at, field) => {
                             self.words.entry(field).or_default().push(Word { event: at, value });
+                            last.insert(field, at);
                         }
-                        true => self.refused.push((at, field)),
+                        true => {
+                            self.refused.push((at, field));
+                            last.remove(field);
+                        }
                         false => {}
+                    }
+                    if let Some(word) = last.get(field).filter(|_| repeats && !is_own) {
+                        self.repeats.entry(field).or_default().push((at, *word));
                     }
                 }
                 self.echoes += u32::from(!own && may_echo(header));
@@ -314,7 +327,7 @@ impl<'a> Fold<'a> {
 
     fn is_linear(&self, at: u32) -> bool {
         let header = &self.event(at).header;
-        self.counts[at as usize] && header.seen.is_none() && line_class(header.kind) == Some(3)
+        self.counts[at as usize] && header.seen.is_none() && line_class(header.kind) >= Some(3)
     }
 
     /// What happened before what, of one field.
@@ -355,6 +368,9 @@ impl<'a> Fold<'a> {
             for &at in linear.iter().filter(|at| *self.event(**at).header.origin.side == **side) {
                 before.learn(at, &known, self.time[at as usize]);
             }
+        }
+        for (repeat, word) in self.repeats.get(&field).into_iter().flatten() {
+            before.repeat(*repeat, *word);
         }
         before.settle_cycles();
         before
@@ -400,8 +416,13 @@ impl<'a> Fold<'a> {
         let index = header.fields.iter().position(|name| name == field);
         let saids = index.and_then(|index| header.carries.get(index)).into_iter().flatten();
         let words = self.words.get(&field);
-        let is_word = |event: &u32| words.is_some_and(|words| words.iter().any(|word| word.event == *event));
-        saids.filter_map(|said| self.by_said.get(said).copied()).filter(is_word).collect()
+        let repeats = self.repeats.get(&field);
+        let word_of = |event: u32| {
+            let is_word = words.is_some_and(|words| words.iter().any(|word| word.event == event));
+            let repeated = || repeats?.iter().find(|(repeat, _)| *repeat == event).map(|(_, word)| *word);
+            if is_word { Some(event) } else { repeated() }
+        };
+        saids.filter_map(|said| word_of(*self.by_said.get(said)?)).collect()
     }
 
     fn finish(self) -> (Record, Line) {
@@ -412,6 +433,7 @@ impl<'a> Fold<'a> {
             contradicted: self.contradicted.clone(),
             copies: self.copies.clone(),
             unheard: self.unheard(),
+            repeats: self.repeated_saids(),
             aside: self.aside(),
             echoes: self.echoes,
             ..Record::default()
@@ -439,6 +461,11 @@ impl<'a> Fold<'a> {
         let carried = learned.flat_map(|(_, at)| self.event(*at).header.carries.iter().flatten().copied());
         let unheard: BTreeSet<SaidId> = carried.filter(|said| !self.by_said.contains_key(said)).collect();
         unheard.into_iter().collect()
+    }
+
+    fn repeated_saids(&self) -> Vec<SaidId> {
+        let repeats = self.repeats.values().flatten().map(|(repeat, _)| self.event(*repeat).header.said);
+        repeats.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     fn aside(&self) -> Option<Millis> {
@@ -637,7 +664,9 @@ pub(super) fn line_class(kind: Kind) -> Option<u8> {
         Kind::Sent => Some(0),
         Kind::Receipt => Some(1),
         Kind::Settled => Some(2),
-        Kind::Edit | Kind::Create | Kind::Delete | Kind::Restore | Kind::Observe => Some(3),
+        Kind::Edit | Kind::Create | Kind::Delete | Kind::Restore => Some(3),
+        // A read-back comes after all that it can have seen.
+        Kind::Observe => Some(4),
         _ => None,
     }
 }

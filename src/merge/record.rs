@@ -251,6 +251,8 @@ pub struct Record {
     pub copies: Vec<u32>,
     /// Words that a side has learned of and that are not in the log yet, ascending.
     pub unheard: Vec<SaidId>,
+    /// Statements that only repeat a word which another statement brought, ascending.
+    pub repeats: Vec<SaidId>,
     /// How many statements only repeated our own writes.
     pub echoes: u32,
     /// The newest time of a statement that stands on no side's line, such as a link: one that names it is no older.
@@ -350,7 +352,7 @@ impl Shown {
             _ if !header.author.is_another() && awaited => self.show(value, true, time),
             // The echo of an older write; a newer one may still be on its way, and its echo is to come.
             _ if !header.author.is_another() && shows_it && self.by_us => self.at = time,
-            _ if is_linear && shows_it && !self.by_us && self.at == time => {}
+            _ if self.is_repeated_by(header, value, time) => {}
             _ => {
                 let tied = self.by_us && self.at == time && !shows_it;
                 self.show(value, false, time);
@@ -359,6 +361,13 @@ impl Shown {
             }
         }
         false
+    }
+
+    /// Whether this is the side's own newest word once more: a linear one of the same value and the same time.
+    pub fn is_repeated_by(&self, header: &Header, value: &Value, time: Millis) -> bool {
+        let said = matches!(header.kind, Kind::Edit | Kind::Create | Kind::Delete | Kind::Restore | Kind::Observe);
+        let same = !self.by_us && self.at == time && self.newest.as_ref() == Some(value);
+        said && header.seen.is_none() && same
     }
 
     fn show(&mut self, value: &Value, by_us: bool, time: Millis) {

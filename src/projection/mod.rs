@@ -69,6 +69,7 @@ pub fn plan(kind: &str, record: &Record, side: &str, edition: &Edition) -> Plan 
             place(&mut plan, field, side, state, exists_there);
         }
     }
+    plan.puts.extend(refused_puts(kind, record, state.filter(|_| exists_there), edition));
     // A record that would be made without any field is not made.
     if !exists_there && plan.puts.len() == 1 && record.field(EXISTENCE).is_none() {
         plan.puts.clear();
@@ -99,6 +100,24 @@ fn existence_put(record: &Record, alive: bool, side: &str, state: Option<&SideSt
     let carries = known.map(|field| field.candidates.iter().map(|candidate| candidate.said).collect());
     let author = winner.map_or_else(Author::engine, |winner| winner.author.clone());
     Some(Put { field, value: Value::bool(alive), carries: carries.unwrap_or_default(), author })
+}
+
+/// Fields that hold only what the side put there and may not: nobody whose edits count has ever said a word on them.
+fn refused_puts(kind: &str, record: &Record, state: Option<&SideState>, edition: &Edition) -> Vec<Put> {
+    let Some(state) = state else { return Vec::new() };
+    let is_refused = |field: &FieldName| {
+        let spec = edition.field(kind, field).filter(|_| **field != *EXISTENCE);
+        let maps = spec.is_some_and(|spec| spec.name_on(&state.side, field).is_some() && !spec.counts(&state.side));
+        maps && record.field(field).is_none() && !state.parks.iter().any(|park| park.field == *field)
+    };
+    let holds = state.shows.iter().filter(|shown| shown.newest.as_ref().is_some_and(|value| !value.is_null()));
+    let put = |field: &FieldName| Put {
+        field: field.clone(),
+        value: Value::null(),
+        carries: Vec::new(),
+        author: Author::engine(),
+    };
+    holds.filter(|shown| is_refused(&shown.field)).map(|shown| put(&shown.field)).collect()
 }
 
 fn place(plan: &mut Plan, field: &Field, side: &str, state: Option<&SideState>, exists_there: bool) {

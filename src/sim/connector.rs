@@ -56,10 +56,15 @@ impl Line {
         self.state().away.push((from, to));
     }
 
+    /// Until when the line is cut; `None`: it is not.
+    pub fn cut_until(&self) -> Option<Millis> {
+        let now = self.clock.now();
+        self.state().away.iter().filter(|(from, to)| *from <= now && now < *to).map(|(_, to)| *to).max()
+    }
+
     /// Whether the line is cut now.
     pub fn is_cut(&self) -> bool {
-        let now = self.clock.now();
-        self.state().away.iter().any(|(from, to)| *from <= now && now < *to)
+        self.cut_until().is_some()
     }
 
     /// Lets the line hang, after `writes` more of them took effect, until it is mended.

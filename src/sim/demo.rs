@@ -214,6 +214,10 @@ impl Demo<'_> {
 
     /// The engine dies in the middle of a delivery: the side has taken the write, and nobody has noted that.
     fn kill(&mut self) -> Result<(), DemoError> {
+        while let Some(back) = self.world.places[0].line.cut_until() {
+            let wait = back.0 - self.world.clock.now().0;
+            self.world.pass(wait)?;
+        }
         self.world.places[0].line.hang_after(2);
         for _ in 0..60 {
             if self.world.places[0].line.hangs() {

@@ -1,6 +1,7 @@
 //! Two pretend sides and an engine under one hand-turned clock.
 
 use std::{
+    collections::BTreeSet,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
 };
@@ -290,8 +291,10 @@ impl World {
         for _ in 0..10_000 {
             self.pass(1)?;
             let now = self.clock.now();
-            let mut next: Vec<Millis> = self.places.iter().filter_map(|place| place.post.next()).collect();
+            let mut next: Vec<Millis> = Vec::new();
             for place in &self.places {
+                let back = place.line.cut_until().unwrap_or(now);
+                next.extend(place.post.next().map(|at| at.max(back)));
                 next.extend(place.sender().next()?);
             }
             match next.into_iter().min() {
@@ -304,16 +307,25 @@ impl World {
 
     /// Reads all records of all sides back, as a scheduled reconciliation does; returns how many could not be read.
     ///
+    /// What a busy side puts off is asked again; a side whose line is cut is left alone.
+    ///
     /// # Errors
     /// If the store fails.
     pub fn reconcile(&mut self) -> Result<usize, EngineError> {
         let mut unread = 0;
-        let known: std::collections::BTreeSet<RecordId> =
-            self.journal.entries().into_iter().map(|entry| entry.record).collect();
-        for place in &self.places {
+        let known: BTreeSet<RecordId> = self.journal.entries().into_iter().map(|entry| entry.record).collect();
+        for at in 0..self.places.len() {
+            let place = &self.places[at];
             let ask = |record: &RecordId| (record.clone(), place.side().id_of(record));
-            let records: Vec<_> = known.iter().map(ask).collect();
-            unread += self.runtime.block_on(place.sender().reconcile(&records))?.len();
+            let mut records: Vec<_> = known.iter().map(ask).collect();
+            while !records.is_empty() && !self.places[at].line.is_cut() {
+                let again = self.runtime.block_on(self.places[at].sender().reconcile(&records))?;
+                records.retain(|(record, _)| again.contains(record));
+                if !records.is_empty() {
+                    self.pass(500)?;
+                }
+            }
+            unread += records.len();
         }
         Ok(unread)
     }

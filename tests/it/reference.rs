@@ -69,6 +69,11 @@ pub fn fold(events: &[Event], book: &Rulebook) -> Plain {
     plain
 }
 
+/// Whether a side says something with it.
+fn speaks(kind: Kind) -> bool {
+    matches!(kind, Kind::Edit | Kind::Create | Kind::Delete | Kind::Restore | Kind::Observe)
+}
+
 /// The statements that count, one copy of each, and how many wait.
 fn told<'a>(events: &'a [Event], book: &Rulebook) -> (Vec<&'a Event>, usize) {
     let mut copies: BTreeMap<SaidId, &Event> = BTreeMap::new();
@@ -118,6 +123,8 @@ struct Word {
     value: Value,
     /// When, by our clock.
     corrected: Millis,
+    /// Statements that only say it once more.
+    repeats: Vec<usize>,
 }
 
 #[derive(Clone, PartialEq)]
@@ -227,11 +234,12 @@ impl<'a> Reading<'a> {
                 Kind::Sent => 0,
                 Kind::Receipt => 1,
                 Kind::Settled => 2,
+                Kind::Observe => 4,
                 _ => 3,
             };
             (self.time[*by], class, self.depth[*by], header.said_seq, self.told[*by].content(), header.said)
         });
-        let mut words = Vec::new();
+        let mut words: Vec<Word> = Vec::new();
         let mut newest: BTreeMap<String, Newest> = BTreeMap::new();
         let mut pending: BTreeMap<String, Value> = BTreeMap::new();
         let mut own_at: BTreeMap<String, Millis> = BTreeMap::new();
@@ -274,7 +282,10 @@ impl<'a> Reading<'a> {
                     newest.insert(field.clone(), Newest::Own(value.clone()));
                     pending.remove(&field);
                     own_at.insert(field.clone(), self.time[by]);
-                    words.push(Word { by, field, value, corrected: self.corrected(by) });
+                    words.push(Word { by, field, value, corrected: self.corrected(by), repeats: Vec::new() });
+                } else if repeats && speaks(event.header.kind) {
+                    let word = words.iter_mut().rfind(|word| word.field == field);
+                    word.expect("what is repeated was a word").repeats.push(by);
                 }
             }
         }
@@ -315,21 +326,23 @@ impl<'a> Reading<'a> {
     }
 
     /// The relation by side order; with `as_shown` without the words that a write of ours had replaced.
+    // One index runs over statements and both squares alike.
+    #[allow(clippy::needless_range_loop)]
     fn relation(&self, field: &str, words: &[Word], as_shown: bool) -> Square {
         let count = self.told.len();
         let mut by_clock = vec![vec![false; count]; count];
         for after in 0..count {
             let header = &self.told[after].header;
-            let speaks =
-                matches!(header.kind, Kind::Edit | Kind::Create | Kind::Delete | Kind::Restore | Kind::Observe);
-            if !speaks || header.seen.is_some() {
+            if !speaks(header.kind) || header.seen.is_some() {
                 continue;
             }
             for word in words.iter().filter(|word| word.field == field) {
                 let own_line = self.told[word.by].header.origin == header.origin;
                 let replaced = as_shown && self.overwritten(field, word.by, after);
                 let earlier = own_line && self.time[word.by] < self.time[after] && !replaced;
-                by_clock[word.by][after] |= earlier || self.learned(after, field, self.told[word.by].header.said);
+                let mut said = word.repeats.iter().chain([&word.by]).map(|by| self.told[*by].header.said);
+                by_clock[word.by][after] |= earlier || said.any(|said| self.learned(after, field, said));
+                by_clock[word.by][after] |= word.repeats.contains(&after);
             }
         }
         let join = |a: &Square, b: &Square| -> Square {

@@ -123,7 +123,7 @@ fn a_heavy_dependency_has_one_door() {
     for (dependency, door) in DOORS {
         let of = |line: &Line| line.code.contains(&format!("{dependency}::")) && line.names_module(dependency);
         none(where_("src", |line| of(line) && !line.path.starts_with(door)), &format!("{dependency} is behind {door}"));
-        assert!(lines("src").iter().any(|line| of(line)), "{dependency} is used");
+        assert!(lines("src").iter().any(of), "{dependency} is used");
     }
 }
 
