@@ -516,7 +516,8 @@ impl Core {
             let since = self.rows.get(&(side.clone(), record.clone())).map(|row| row.since);
             self.store.put_outbox(&side, &record, since)?;
         }
-        let checkpoint = Checkpoint { layout: 0, seq, counts: self.counts, void: self.void.clone(), closed };
+        let checkpoint =
+            Checkpoint { seq, counts: self.counts, void: self.void.clone(), closed, ..Checkpoint::default() };
         self.store.checkpoint(&checkpoint)?;
         self.checkpointed = seq;
         Ok(())

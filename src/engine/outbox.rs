@@ -297,7 +297,9 @@ impl Write {
             .map(|put| (put.field.clone(), put.value.clone()))
             .collect();
         // What the side showed before is part of the key: the same values over something newer are another write.
-        let over = |field: &str| state.side(side).and_then(|state| state.shown(field)).map(|shown| shown.at);
+        // A write on its way shows nothing yet: tried again, it keeps its key.
+        let shown = |field: &str| state.side(side).and_then(|state| state.shown(field));
+        let over = |field: &str| shown(field).filter(|shown| shown.newest.is_some()).map(|shown| shown.at);
         let said: Vec<(&FieldName, &Value, &Vec<SaidId>, Option<Millis>)> =
             puts.iter().map(|put| (&put.field, &put.value, &put.carries, over(&put.field))).collect();
         let key = engine.record_key(record).said_id(&crate::codec::encode(&("write", side, said)));

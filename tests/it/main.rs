@@ -2,6 +2,7 @@
 
 mod by_example;
 mod cli;
+mod damage;
 mod data;
 mod datasets;
 mod documents;
@@ -12,7 +13,9 @@ mod manifest;
 mod manifest_faults;
 mod manifest_schema;
 mod merged;
+mod rebuild;
 mod reference;
 mod setting;
 mod stories;
 mod telling;
+mod tidy;
