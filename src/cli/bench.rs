@@ -41,13 +41,14 @@ const TICKS_PER_SECOND: f64 = 100.0;
 /// Which of the sample's records a cold start reads.
 const COLD_RECORD: usize = 7;
 
-/// The rules of a journey: both sides take any field of any record, and the last write wins.
+/// The rules of a journey: both sides take any field of any record, and the last write wins. The guard against loops counts
+/// but never parks, since days of edits go by in seconds.
 const JOURNEY_MANIFEST: &str = "\
 syncline: 1
 tenant: bench
 sides:
-  crm: { connector: in_process }
-  portal: { connector: in_process }
+  crm: { connector: in_process, cooldown: { flips: 1000000, within: 1s } }
+  portal: { connector: in_process, cooldown: { flips: 1000000, within: 1s } }
 defaults: { rule: last_write_wins }
 records:
   \"*\":
@@ -307,14 +308,21 @@ struct Journey {
 }
 
 impl Journey {
+    /// The next moment: in life too, what answers something comes later than it.
+    fn tick(&self) -> Millis {
+        self.clock.advance(1);
+        self.clock.now()
+    }
+
     /// Says edits, and answers what they bring until nothing is left to send.
     fn say(&mut self, drafts: Vec<Draft>) -> Result<(), Failure> {
+        self.tick();
         self.engine.say(drafts)?;
-        self.clock.advance(1);
         let mut idle = 0;
         while idle < self.sides.len() {
             idle = 0;
             for side in &self.sides {
+                self.tick();
                 let (writes, questions) = self.engine.due(side, BATCH_LINES)?;
                 // Nothing here gives the engine doubts; should it have any, the outbox does not run empty, and that is told.
                 self.questions += questions.len() as u64;
@@ -324,7 +332,8 @@ impl Journey {
                 }
                 self.writes += writes.len() as u64;
                 self.values += writes.iter().map(|write| write.fields.len() as u64).sum::<u64>();
-                let at = Some(self.clock.now());
+                let at = Some(self.tick());
+                self.tick();
                 let applied = |write| (write, Outcome::Applied(Receipt { at, ..Receipt::default() }));
                 self.engine.outcome(writes.into_iter().map(applied).collect())?;
             }
@@ -336,10 +345,10 @@ impl Journey {
     ///
     /// No two moments are the same, and a live side does not name what its user had seen.
     fn draft(&self, said: Statement) -> Draft {
-        self.clock.advance(1);
+        let said_at = self.tick();
         let key = self.engine.record_key(&said.record);
         let draft = said.draft(DEFAULT_SOURCE, &key, 1);
-        Draft { said_at: self.clock.now(), said_seq: None, named: Named::Not, seen: None, ..draft }
+        Draft { said_at, said_seq: None, named: Named::Not, seen: None, ..draft }
     }
 
     /// Records that are not in agreement with a side.
@@ -450,5 +459,76 @@ mod tests {
         figures.count("n", 1200).measured("a", 0.5);
         assert_eq!(serde_json::to_string(&figures).expect("figures are JSON"), r#"{"n":1200,"a":0.5}"#);
         assert_eq!(figures.0[0].1.to_string(), "1,200");
+    }
+
+    const LINES: &str = "\
+{\"seq\":1,\"side\":\"crm\",\"record\":\"contact/1\",\"at_ms\":1,\"set\":{\"city\":\"Bonn\",\"name\":\"Ana\"}}
+{\"seq\":2,\"side\":\"portal\",\"record\":\"contact/1\",\"at_ms\":2,\"base\":1,\"set\":{\"city\":\"Ulm\"}}
+
+{\"seq\":2,\"side\":\"portal\",\"record\":\"contact/1\",\"at_ms\":2,\"base\":1,\"set\":{\"city\":\"Ulm\"}}
+{\"seq\":3,\"side\":\"crm\",\"record\":\"contact/2\",\"at_ms\":3,\"set\":{\"name\":\"Bo\"}}
+";
+
+    /// A directory with data, and where its store will be.
+    fn place(lines: &str) -> (tempfile::TempDir, PathBuf, Place) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let data = dir.path().join("edits.jsonl");
+        fs::write(&data, lines).expect("a file");
+        let place = Place { store: dir.path().join("store"), manifest: None, json: true };
+        (dir, data, place)
+    }
+
+    #[track_caller]
+    fn tells(measured: &(Figures, End), name: &str) -> f64 {
+        let of = measured.0.0.iter().find(|(of, _)| *of == name);
+        match of.expect("the figure is told").1 {
+            Figure::Count(count) => count as f64,
+            Figure::Measured(measured) => measured,
+        }
+    }
+
+    #[test]
+    fn what_was_ingested_is_read_from_the_closed_store() {
+        let (dir, data, place) = place(LINES);
+        let ingested = ingest(&data, &place).expect("the store works");
+        assert_eq!(["n", "events", "duplicates", "bad"].map(|name| tells(&ingested, name)), [4.0, 3.0, 1.0, 0.0]);
+        assert!(tells(&ingested, "bytes") > 0.0 && tells(&ingested, "rss_mb") > 0.0);
+        let sample = dir.path().join("sample.json");
+        let sampled =
+            "{\"records\":[{\"record\":\"contact/2\",\"edits\":1}],\"hot\":{\"record\":\"contact/1\",\"edits\":EDITS}}";
+        for (edits, ok) in [("3", End::Done), ("4", End::Wrong)] {
+            fs::write(&sample, sampled.replace("EDITS", edits)).expect("a file");
+            let asked = query(&sample, &place).expect("the store works");
+            assert_eq!((tells(&asked, "hot_n"), tells(&asked, "hist_ok"), asked.1), (3.0, 1.0, ok));
+        }
+        let opened = cold(&sample, &place).expect("the store works");
+        assert_eq!((tells(&opened, "fields"), tells(&opened, "replayed"), opened.1), (1.0, 0.0, End::Done));
+        let built = documents(&place).expect("the store works");
+        assert_eq!((tells(&built, "documents"), tells(&built, "n"), built.1), (2.0, 3.0, End::Done));
+    }
+
+    #[test]
+    fn a_store_that_is_there_already_is_not_measured_as_new() {
+        let (_dir, data, place) = place(LINES);
+        ingest(&data, &place).expect("the store works");
+        assert!(matches!(ingest(&data, &place), Err(Failure::Use(_))));
+        assert!(matches!(journey(&data, &place), Err(Failure::Use(_))));
+    }
+
+    #[test]
+    fn a_journey_ends_in_agreement() {
+        let line = |number: usize| {
+            let (side, record) = (["crm", "portal"][number % 2], number % 7);
+            format!(
+                "{{\"side\":\"{side}\",\"record\":\"contact/{record}\",\"at_ms\":1,\"set\":{{\"city\":{number}}}}}\n"
+            )
+        };
+        let lines: String = (0..ALONE_LINES + BATCH_LINES + 1).map(line).collect();
+        let (_dir, data, place) = place(&lines);
+        let gone = journey(&data, &place).expect("the store works");
+        assert_eq!(["n", "questions", "left_over"].map(|name| tells(&gone, name)), [257.0, 0.0, 0.0]);
+        // Alone, every edit is one write to the other side; together, what was said of a record goes in one.
+        assert!((200.0..200.0 + 257.0).contains(&tells(&gone, "writes")), "{gone:?}");
+        assert_eq!(gone.1, End::Done);
     }
 }
