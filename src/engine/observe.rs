@@ -13,7 +13,7 @@ use crate::{
     clock::Millis,
     event::{Author, AuthorKind, Detail, Draft, Event, Kind, Origin},
     id::{FieldName, RecordId, SaidId, SideName},
-    merge::{Line, Record},
+    merge::{Line, Record, record::Candidate},
     projection,
     rulebook::EXISTENCE,
     send::{Ask, Seen, SeenField},
@@ -28,7 +28,7 @@ struct Reading<'a> {
     origin: Origin,
     /// The time of the reading, by the side's clock.
     at: Millis,
-    /// The words by which the side lets the record live on under another id; they stand for all that it knew.
+    /// Whether the side lets the record live on under another id.
     moved: bool,
 }
 
@@ -187,21 +187,20 @@ impl Reading<'_> {
         };
         let mut draft = self.observe(&seen.field, &seen.value, time, seen.author.clone());
         draft.coarse = seen.changed.is_none();
-        if is_doubt {
-            // Where only a read-back can tell, it comes after all that the side can have shown.
-            draft.seen = Some(self.candidates(&seen.field, |_| true));
-        } else if self.moved {
-            draft.seen = Some(self.candidates(&seen.field, |knows| knows));
+        // Where only a read-back can tell, and where the record lives on under another id, it stands for all that the side
+        // has said and learned so far; of the other side's newer words it knows nothing.
+        if is_doubt || self.moved {
+            draft.seen = Some(self.known_candidates(&seen.field));
         }
         Some(draft)
     }
 
-    /// The candidates of a field, by whether the side knows them.
-    fn candidates(&self, field: &FieldName, keep: impl Fn(bool) -> bool) -> Vec<SaidId> {
+    /// The candidates of a field that the side has said or learned of.
+    fn known_candidates(&self, field: &FieldName) -> Vec<SaidId> {
         let side = &self.ask.side;
         let candidates = self.state.field(field).into_iter().flat_map(|field| &field.candidates);
-        let knows = |candidate: &&crate::merge::record::Candidate| {
-            keep(candidate.origin.side == *side || candidate.known.iter().any(|(known, _)| known == side))
+        let knows = |candidate: &&Candidate| {
+            candidate.origin.side == *side || candidate.known.iter().any(|(known, _)| known == side)
         };
         candidates.filter(knows).map(|candidate| candidate.said).collect()
     }

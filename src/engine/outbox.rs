@@ -11,7 +11,7 @@ use crate::{
     id::{FieldName, RecordId, SaidId, Seq, SideName},
     merge::Record,
     projection::{self, Plan, Put},
-    rulebook::EXISTENCE,
+    rulebook::{EXISTENCE, Edition},
     send::{Ask, Outcome, Receipt, Write},
     value::Value,
 };
@@ -255,6 +255,7 @@ impl Engine {
             match outcome {
                 Outcome::Applied(receipt) => {
                     (row.attempts, row.since) = (0, now);
+                    drafts.extend(write.standoff_draft(&state, &receipt, core.book.newest(), at));
                     drafts.extend(write.receipt_drafts(&state, receipt, at));
                 }
                 Outcome::Refused { reason, fields } => {
@@ -341,6 +342,28 @@ impl Write {
         }
         draft.detail = Detail::Refusal { key: self.key.clone(), reason };
         draft
+    }
+
+    /// Parks fields that the side will not show as they were written and whose edits by it do not count: written again,
+    /// they would come back the same for ever.
+    fn standoff_draft(&self, state: &Record, receipt: &Receipt, edition: &Edition, at: Millis) -> Option<Draft> {
+        let counts = |field: &FieldName| {
+            let spec = edition.field(self.record.kind(), field);
+            spec.is_none_or(|spec| spec.counts(&self.side))
+        };
+        let differs =
+            |put: &&Put| receipt.shows.iter().any(|(field, shown)| *field == put.field && *shown != put.value);
+        let stuck: Vec<&Put> = self.puts.iter().filter(differs).filter(|put| !counts(&put.field)).collect();
+        if stuck.is_empty() {
+            return None;
+        }
+        let mut draft =
+            Draft::new(Kind::Parked, self.record.clone(), origin_of(state, &self.side), at, Author::engine());
+        draft.words = stuck.iter().map(|put| (put.field.clone(), put.value.clone())).collect();
+        draft.carries = stuck.iter().map(|put| put.carries.clone()).collect();
+        let reason = "the side shows another value than was written, and its own edits of the field do not count";
+        draft.detail = Detail::Reason(reason.to_owned());
+        Some(draft)
     }
 
     /// The receipt, and what the side made of the values where it shows something else.

@@ -183,6 +183,7 @@ impl Side {
             }
         }
         let changed = self.put(record, &formed, at, &us, By::Write);
+        self.records.get_mut(record).expect("it is there by now").modified = at;
         self.tell(if made { Said::Created } else { Said::Changed }, record, changed, at, &us);
         Took::Effect(at, formed)
     }

@@ -15,6 +15,7 @@ mod manifest_schema;
 mod merged;
 mod rebuild;
 mod reference;
+mod sending;
 mod setting;
 mod stories;
 mod telling;
