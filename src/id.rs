@@ -278,8 +278,18 @@ macro_rules! name {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-                Self::new(&text).map_err(|why| serde::de::Error::custom(format_args!("the name {text:?} {why}")))
+                // A visitor, since a borrowed text is then not copied before it is checked.
+                struct Text;
+                impl serde::de::Visitor<'_> for Text {
+                    type Value = $name;
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str("a name")
+                    }
+                    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<$name, E> {
+                        $name::new(text).map_err(|why| E::custom(format_args!("the name {text:?} {why}")))
+                    }
+                }
+                deserializer.deserialize_str(Text)
             }
         }
     };

@@ -1,4 +1,85 @@
-//! Syncline keeps a customer portal and a CRM in agreement.
+//! Syncline keeps a customer portal and a CRM in agreement, in both directions, and can say afterwards who changed
+//! what, when, and why that value won.
+//!
+//! It is an embedded engine: a portal node opens a store, tells it what its sides say, hands out the writes that
+//! it plans, and asks it for records and their history. The `syncline` binary is a command line around the same
+//! calls.
+//!
+//! ```
+//! use syncline::{engine::Engine, history::{Edit, Principal}};
+//! use syncline::{event::Author, id::{FieldName, RecordId, SideName}, value::Value};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let path = dir.path().join("store");
+//! let (engine, _) = Engine::builder(path).open()?;
+//! let record = RecordId::new("contact/000123")?;
+//! let edit = Edit::of(record, SideName::new("portal")?)
+//!     .set(FieldName::new("phone")?, Value::text("+1-555-0100"))
+//!     .by(Author::user("ana"));
+//! engine.edit(edit)?; // returns when it is on disk
+//!
+//! let read = engine.read(&Principal::operator());
+//! let verdict = read.why("contact/000123", "phone")?.expect("it was just said");
+//! assert!(verdict.sentence.starts_with("phone is \"+1-555-0100\""));
+//! engine.close()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # One change, seven steps
+//!
+//! | step | what happens | where |
+//! |---|---|---|
+//! | capture | what a side says becomes statements; bytes are checked, nothing is judged | [`capture`], [`event`] |
+//! | log | statements are appended as events and are on disk before anyone is told | [`log`] |
+//! | merge | the record takes the event in; what is really concurrent is decided field by field by that field's rule | [`merge`] |
+//! | projection | the record is compared with what each side shows; what differs, and only that, is to be written | [`projection`] |
+//! | send | a `sent` event is on disk, then the write leaves through the side's connector | [`send`] |
+//! | receipt | what became of it is an event too; it moves what the side is known to show | [`engine`] |
+//! | history | who, when, what, and why this value: answered from records and log | [`history`] |
+//!
+//! [`engine`] joins the steps behind one lock; [`state`] keeps everything that can be made anew from the log;
+//! [`manifest`] reads the customer's configuration; [`sim`] has two pretend sides with faults to order, for the demo and
+//! the tests; [`cli`] is the command line.
+//!
+//! # Words
+//!
+//! - **Side**: a system that shows and edits records: `crm`, `portal`, any number of them, named in the manifest.
+//! - **Event**: one statement about one record, with header and payload ([`event`]). A **word** is one field's value in it.
+//! - **EventId** names this copy of an event, **SaidId** what was said, the same in every store of the tenant ([`id`]).
+//! - **Happened before**, per field: what an author had seen. An event that *names* what it has seen says it whole; a
+//!   *linear* one is taken to know its origin's earlier words and what its side had been told ([`merge::before`]).
+//! - **Candidates**: the words on a field that happened before no other word on it. One, or several of one value: agreement.
+//!   More: concurrent, and the **rule** decides ([`merge::judge`]); the losers stay in the **verdict**.
+//! - **Shadow**: what a side shows, as far as we know. **Write**, **receipt**, **echo** (a side telling us our own write).
+//! - **Parked**: waits for a person; never dropped.
+//! - **Rulebook**: which rules, and which clock offsets, were in force when ([`rulebook`]); made from events as well.
+//!
+//! # Laws
+//!
+//! Each is a property test that carries its name, against a naive fold that shares no code with the engine.
+//!
+//! - **order-free**: a record and its verdicts depend on the *set* of its events alone.
+//! - **side order**: an origin's newest linear word on a field supersedes its older ones, in whatever order they come.
+//! - **seen**: an edit supersedes every word that happened before it.
+//! - **concurrent**: what is left over is decided by the field's rule; all candidates stay in the verdict.
+//! - **echo**: a side repeating our newest write says nothing new; no time window decides that.
+//! - **minimal**: a write holds only what differs; after its receipt the next projection is empty.
+//! - **nothing lost**: acknowledged means on disk; every write ends in a receipt, a refusal or parked.
+//! - **healed**: an edit that a write of ours overwrote unheard is judged as concurrent once it is heard.
+//! - **rebuildable**: delete everything but the log, and `rebuild` yields the same.
+//! - **isolation**: one store a tenant; every read takes a principal.
+//!
+//! # Invariants
+//!
+//! - The log is the truth. Derived state is never trusted further than its checkpoint says, and is thrown away without regret.
+//! - Merge and projection know no disk, no network, no clock: they are functions of events and the rulebook.
+//! - A record is advanced by one event the short way only where the outcome is certain; otherwise it is folded anew from
+//!   its events. A property holds the two ways equal.
+//! - Ties end in plain content, never in ids and never in arrival.
+//! - Each heavy dependency has one door: BLAKE3 in [`id`], bincode in [`codec`], Automerge in [`merge::document`], sled in [`state`].
+//! - Values are never in logs, errors or `Debug` output.
 #![warn(missing_docs)]
 
 pub mod capture;
@@ -19,3 +100,8 @@ pub mod send;
 pub mod sim;
 pub mod state;
 pub mod value;
+
+/// The README's examples, run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as Group, Parser, Subcommand};
+use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 
-use crate::event::DEFAULT_SOURCE;
+use super::failure::Failure;
+use crate::{clock::Millis, event::DEFAULT_SOURCE, history::Position, id::Seq};
 
 const EXAMPLES: &str = "\
 Examples:
+  syncline demo
   syncline init --store acme --manifest acme.yaml
   syncline import --store acme edits.jsonl
   syncline records --store acme --json | head
@@ -22,9 +24,9 @@ Exit codes:
 #[derive(Debug, Parser)]
 #[command(name = "syncline", version, after_help = EXAMPLES, arg_required_else_help = true)]
 pub struct Args {
-    /// The store's directory
-    #[arg(long, value_name = "DIR", global = true, default_value = "syncline-store")]
-    pub store: PathBuf,
+    /// The store's directory [default: syncline-store]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub store: Option<PathBuf>,
     /// The manifest: sides, fields and rules; one that differs from the store's becomes its rules from now on
     #[arg(long, value_name = "FILE", global = true)]
     pub manifest: Option<PathBuf>,
@@ -39,6 +41,15 @@ pub struct Args {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Let a pretend CRM and a pretend portal quarrel over real people's records, with faults, and see them agree
+    #[command(after_help = "\
+Examples:
+  syncline demo
+  syncline demo --seed 7 --records 1000 --json
+
+The store is left in ./syncline-demo, or where --store says, to look around in; a demo's store that is there
+already is replaced, anything else is not touched. Exit code 1 if anything disagrees at the end.")]
+    Demo(Demo),
     /// Make a new store
     #[command(after_help = "\
 Example:
@@ -70,6 +81,45 @@ Examples:
 With --json there is one line for each record, {\"record\":ID,\"fields\":{..}}, without cleared fields; deleted
 records are left out.")]
     Records(Records),
+    /// Show one record: every field with who said it
+    #[command(after_help = "\
+Examples:
+  syncline get contact/000123
+  syncline get contact/000123 --at 2026-03-01T12:00:00Z
+  syncline get contact/000123 --at event:4711
+
+--at TIME counts only what was said up to then, whenever it was heard; --at event:NUMBER shows what the store knew
+after that event.")]
+    Get(Get),
+    /// Show everything that was said of a record, or of one of its fields
+    #[command(after_help = "\
+Examples:
+  syncline history contact/000123
+  syncline history contact/000123 phone --json")]
+    History(History),
+    /// Say why a field has its value: what won, by which rule, and what lost
+    #[command(after_help = "\
+Examples:
+  syncline why contact/000123 phone
+  syncline why contact/000123 existence")]
+    Why(Why),
+    /// Show who last changed each field of a record
+    Blame(Get),
+    /// List the fields whose candidates differ
+    #[command(after_help = "\
+Examples:
+  syncline conflicts
+  syncline conflicts --disputed --json")]
+    Conflicts(Conflicts),
+    /// Settle a field for good, as a person
+    #[command(after_help = "\
+Examples:
+  syncline decide contact/000123 phone +1-555-0100 --by ana --why 'called the customer'
+  syncline decide contact/000123 existence true --by ana
+
+VALUE is JSON, or else a text; a text that looks like JSON goes in quotes of its own: '\"12\"'. null clears the
+field. The decision supersedes all that now stands on the field, and goes out to every side.")]
+    Decide(Decide),
     /// Show totals and what waits for a person
     Status,
     /// Check the log, and derived state against it
@@ -94,6 +144,18 @@ it as you would keep the store itself.")]
     /// Check manifests, or print what they may hold
     #[command(subcommand)]
     Manifest(Manifest),
+    /// Measure how fast this is on a machine, with a file of statements
+    #[command(after_help = "\
+Examples:
+  syncline bench ingest --data edits.jsonl --store bench-store --json
+  syncline bench query --data edits.sample.json --store bench-store
+  syncline bench cold --data edits.sample.json --store bench-store
+
+A sample names records and how many values were said of each:
+  {\"records\":[{\"record\":\"contact/000123\",\"edits\":12},..],\"hot\":{\"record\":\"contact/000007\",\"edits\":900}}
+
+rss_mb is the most memory the process held, cpu_secs its user and system time, bytes what the store takes on disk.")]
+    Bench(Bench),
 }
 
 /// What to take in.
@@ -107,9 +169,99 @@ pub struct Import {
     pub source: String,
 }
 
+/// As of when something is asked.
+#[derive(Debug, Group)]
+pub struct Asked {
+    /// As of this time (RFC 3339, or milliseconds since 1970), or as of `event:NUMBER`
+    #[arg(long, value_name = "WHEN")]
+    at: Option<String>,
+}
+
+impl Asked {
+    /// The position that was asked for.
+    pub fn position(&self) -> Result<Position, Failure> {
+        let Some(at) = &self.at else { return Ok(Position::Now) };
+        let seq = at.strip_prefix("event:").map(|number| number.parse().ok().map(|seq| Position::Seq(Seq(seq))));
+        let time = || match at.parse::<i64>() {
+            Ok(millis) => Some(Position::Time(Millis(millis))),
+            Err(_) => at.parse::<jiff::Timestamp>().ok().map(|time| Position::Time(Millis(time.as_millisecond()))),
+        };
+        seq.unwrap_or_else(time).ok_or_else(|| {
+            let due = "neither a time such as 2026-03-01T12:00:00Z, nor milliseconds since 1970, nor event:NUMBER";
+            Failure::Use(format!("--at {at} is {due}"))
+        })
+    }
+}
+
+/// One record.
+#[derive(Debug, Group)]
+pub struct Get {
+    /// The record's id, KIND/ID
+    pub record: String,
+    /// As of when
+    #[command(flatten)]
+    pub asked: Asked,
+}
+
+/// One record, or one field of it.
+#[derive(Debug, Group)]
+pub struct History {
+    /// The record's id, KIND/ID
+    pub record: String,
+    /// The field; `existence` for whether the record exists
+    pub field: Option<String>,
+    /// As of when
+    #[command(flatten)]
+    pub asked: Asked,
+}
+
+/// One field.
+#[derive(Debug, Group)]
+pub struct Why {
+    /// The record's id, KIND/ID
+    pub record: String,
+    /// The field; `existence` for whether the record exists
+    pub field: String,
+    /// As of when
+    #[command(flatten)]
+    pub asked: Asked,
+}
+
+/// Which conflicts.
+#[derive(Debug, Group)]
+pub struct Conflicts {
+    /// Only those that wait for a person
+    #[arg(long)]
+    pub disputed: bool,
+    /// As of when
+    #[command(flatten)]
+    pub asked: Asked,
+}
+
+/// What a person decides.
+#[derive(Debug, Group)]
+pub struct Decide {
+    /// The record's id, KIND/ID
+    pub record: String,
+    /// The field; `existence` for whether the record exists
+    pub field: String,
+    /// The value
+    #[arg(allow_hyphen_values = true)]
+    pub value: String,
+    /// Who decides
+    #[arg(long, value_name = "NAME")]
+    pub by: String,
+    /// Why, for whoever asks later
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub why: String,
+}
+
 /// Which records to list.
 #[derive(Debug, Group)]
 pub struct Records {
+    /// As of when
+    #[command(flatten)]
+    pub asked: Asked,
     /// The most records to show in a table; --json shows all
     #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
     pub most: usize,
@@ -123,6 +275,31 @@ pub struct Verify {
     pub documents: bool,
 }
 
+/// What to measure.
+#[derive(Debug, Group)]
+pub struct Bench {
+    /// The measure
+    pub measure: Measure,
+    /// JSON lines as for `import`, or a sample for query and cold; documents needs none
+    #[arg(long, value_name = "FILE")]
+    pub data: Option<PathBuf>,
+}
+
+/// A measure.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Measure {
+    /// Import into a new store, in batches of 256 lines, each on disk, until the store is closed
+    Ingest,
+    /// The history of each record of a sample
+    Query,
+    /// Opening a closed store and reading one record of a sample
+    Cold,
+    /// Edits said on sides in this process that take every write at once, until its receipt is on disk
+    Journey,
+    /// Building and checking every record's document
+    Documents,
+}
+
 /// What to do with manifests.
 #[derive(Debug, Subcommand)]
 pub enum Manifest {
@@ -133,4 +310,18 @@ pub enum Manifest {
     },
     /// Print the JSON Schema of manifests, for editors
     Schema,
+}
+
+/// The demo's size and chance.
+#[derive(Debug, clap::Args)]
+pub struct Demo {
+    /// What all chance follows from; equal seeds give equal stories
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// How many people's records
+    #[arg(long, default_value_t = 400)]
+    pub records: usize,
+    /// How many edits, at least
+    #[arg(long, default_value_t = 3_000)]
+    pub edits: u64,
 }

@@ -29,6 +29,9 @@ pub enum Failure {
     /// The store failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The demo cannot run.
+    #[error(transparent)]
+    Demo(crate::sim::demo::DemoError),
     /// A file that was named cannot be read.
     #[error("cannot read {}", path.display())]
     Read {

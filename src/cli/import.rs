@@ -48,7 +48,6 @@ struct Note {
 }
 
 /// Lines on their way into the store.
-#[derive(Default)]
 struct Batch {
     sealed: Vec<Sealed>,
     notes: Vec<Note>,
@@ -60,11 +59,15 @@ struct Batch {
 
 /// What an import came to.
 #[derive(Debug, Default, Serialize)]
-struct Summary {
-    lines: u64,
-    events: u64,
-    duplicates: u64,
-    bad: u64,
+pub struct Summary {
+    /// Lines with something on them.
+    pub lines: u64,
+    /// Those that were new.
+    pub events: u64,
+    /// Those that the store had already.
+    pub duplicates: u64,
+    /// Those that could not be taken.
+    pub bad: u64,
     waiting: u64,
     seconds: f64,
 }
@@ -95,8 +98,8 @@ pub fn import(args: &Import, place: &Place, out: &mut dyn Write) -> Result<End, 
     summary.bad += faults.len() as u64;
     tell::complain(&faults);
     summary.waiting = open.engine.counts()?.waiting;
-    summary.seconds = begun.elapsed().as_secs_f64();
     open.close()?;
+    summary.seconds = begun.elapsed().as_secs_f64();
     if place.json {
         tell::json(out, &summary)?;
     } else {
@@ -127,7 +130,8 @@ impl Summary {
     }
 }
 
-fn take_file(
+/// Takes one file in; returns once all of it is on disk.
+pub fn take_file(
     engine: &Engine,
     lines: Lines,
     source: &str,
@@ -162,7 +166,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn read(self, mut lines: Lines, send: &SyncSender<Batch>) -> Result<(), Failure> {
-        let mut batch = Batch::default();
+        let mut batch = Batch::empty();
         while let Some((number, line)) = lines.next()? {
             batch.lines += 1;
             let read = match line {
@@ -175,7 +179,7 @@ impl Reader<'_> {
             if batch.lines as usize >= BATCH_LINES || batch.bytes >= BATCH_BYTES {
                 batch.read = lines.read_bytes();
                 // If nobody takes batches any more, the other thread tells why.
-                if send.send(std::mem::take(&mut batch)).is_err() {
+                if send.send(std::mem::replace(&mut batch, Batch::empty())).is_err() {
                     return Ok(());
                 }
             }
@@ -227,6 +231,12 @@ impl Reader<'_> {
 }
 
 impl Batch {
+    /// A batch with room for all its lines, since growing would move every event again.
+    fn empty() -> Self {
+        let (sealed, notes) = (Vec::with_capacity(BATCH_LINES), Vec::with_capacity(BATCH_LINES));
+        Batch { sealed, notes, faults: Vec::new(), lines: 0, bytes: 0, read: 0 }
+    }
+
     fn push(&mut self, sealed: Sealed, note: Note) {
         self.bytes += sealed.header.len() + sealed.payload.len();
         self.sealed.push(sealed);

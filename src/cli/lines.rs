@@ -11,6 +11,9 @@ use crate::capture::neutral::{self, LINE_BYTES_MAX, Line};
 
 const READ_BYTES: usize = 1 << 18;
 
+/// A line's number and its bytes; of a line that is too long only how many.
+pub type Numbered<'a> = (u64, Result<&'a [u8], usize>);
+
 /// The lines of a file, or of standard input.
 pub struct Lines {
     path: PathBuf,
@@ -61,8 +64,8 @@ impl Lines {
         self.read
     }
 
-    /// The next line's number and its bytes, of a line that is too long only how many; `None` at the end.
-    pub fn next(&mut self) -> Result<Option<(u64, Result<&[u8], usize>)>, Failure> {
+    /// The next line; `None` at the end.
+    pub fn next(&mut self) -> Result<Option<Numbered<'_>>, Failure> {
         if !std::mem::take(&mut self.held) && !self.fill()? {
             return Ok(None);
         }

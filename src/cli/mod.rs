@@ -4,7 +4,10 @@
 //! commands; [`open`] opens stores for all of them, [`tell`] is how they speak to people and programs.
 
 mod args;
+mod bench;
 mod check;
+mod decide;
+mod demo;
 mod export;
 mod failure;
 mod import;
@@ -14,6 +17,7 @@ mod manifest;
 mod open;
 mod read;
 mod status;
+mod story;
 mod tell;
 mod waits;
 
@@ -29,6 +33,9 @@ use self::{
     failure::{End, Failure},
     open::Place,
 };
+
+/// Where the store is if the command line does not say.
+const STORE: &str = "syncline-store";
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
@@ -49,15 +56,25 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: Args, out: &mut dyn Write) -> Result<End, Failure> {
-    let place = Place { store: args.store, manifest: args.manifest, json: args.json };
+    let named = args.store.clone();
+    let store = args.store.unwrap_or_else(|| STORE.into());
+    let place = Place { store, manifest: args.manifest, json: args.json };
     match args.command {
+        Command::Demo(args) => demo::demo(&args, named.as_deref(), place.json, out),
         Command::Init => init::init(&place, out),
         Command::Import(args) => import::import(&args, &place, out),
         Command::Records(args) => read::records(&args, &place, out),
+        Command::Get(args) => read::get(&args, &place, out),
+        Command::History(args) => story::history(&args, &place, out),
+        Command::Why(args) => story::why(&args, &place, out),
+        Command::Blame(args) => story::blame(&args, &place, out),
+        Command::Conflicts(args) => story::conflicts(&args, &place, out),
+        Command::Decide(args) => decide::decide(&args, &place, out),
         Command::Status => status::status(&place, out),
         Command::Verify(args) => check::verify(&args, &place, out),
         Command::Rebuild => check::rebuild(&place, out),
         Command::Export => export::export(&place, out),
+        Command::Bench(args) => bench::bench(&args, &place, out),
         Command::Manifest(command) => manifest::manifest(&command, &place, out),
     }
 }

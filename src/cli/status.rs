@@ -9,7 +9,7 @@ use super::{
     open::Place,
     tell,
 };
-use crate::engine::Engine;
+use crate::{engine::Engine, history::Principal};
 
 #[derive(Serialize)]
 struct Status<'a> {
@@ -29,6 +29,8 @@ struct Status<'a> {
     outbox: Vec<Outbox>,
     log_bytes: u64,
     state_bytes: u64,
+    state_hash: String,
+    verdict_hash: String,
 }
 
 #[derive(Serialize)]
@@ -54,6 +56,7 @@ pub fn status(place: &Place, out: &mut dyn Write) -> Result<End, Failure> {
 
 impl<'a> Status<'a> {
     fn of(engine: &'a Engine) -> Result<Self, Failure> {
+        let reader = engine.read(&Principal::operator());
         let counts = engine.counts()?;
         let (log_bytes, state_bytes) = engine.bytes()?;
         let edition = engine.edition()?;
@@ -80,6 +83,8 @@ impl<'a> Status<'a> {
             outbox,
             log_bytes,
             state_bytes,
+            state_hash: reader.state_hash()?.to_string(),
+            verdict_hash: reader.verdict_hash()?.to_string(),
         })
     }
 
@@ -96,6 +101,9 @@ impl<'a> Status<'a> {
             vec!["log".to_owned(), tell::bytes(self.log_bytes), String::new()],
             vec!["derived state".to_owned(), tell::bytes(self.state_bytes), String::new()],
         ];
+        let hash = |name: &str, hash: &str, what: &str| vec![name.to_owned(), hash[..16].to_owned(), what.to_owned()];
+        rows.push(hash("state hash", &self.state_hash, "equal for equal records"));
+        rows.push(hash("verdict hash", &self.verdict_hash, "equal for equal verdicts"));
         rows.extend(
             self.outbox
                 .iter()

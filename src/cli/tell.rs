@@ -42,12 +42,18 @@ pub fn json(out: &mut dyn Write, value: &impl Serialize) -> Result<(), Failure> 
     Ok(out.write_all(b"\n")?)
 }
 
+/// How wide a table is where there is no terminal to ask.
+const PLAIN_WIDTH: u16 = 160;
+
 /// Writes a table that fits the terminal; cells come row by row.
 pub fn table(out: &mut dyn Write, head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Result<(), Failure> {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING.header_separator(LineStyle::none().fill('─').junction('─')))
         .set_content_arrangement(ContentArrangement::Dynamic);
+    if !io::stdout().is_terminal() {
+        table.set_width(PLAIN_WIDTH);
+    }
     if !head.is_empty() {
         table.set_header(head.to_vec());
     }
@@ -83,6 +89,11 @@ impl Progress {
     /// So much is done.
     pub fn at(&self, done: u64) {
         self.0.set_position(done);
+    }
+
+    /// What is being done now.
+    pub fn doing(&self, what: &'static str) {
+        self.0.set_message(what);
     }
 
     /// So much is done, of so much.

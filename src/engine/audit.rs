@@ -296,12 +296,14 @@ fn differences(stored: &Record, due: &Record, line: &Line, due_line: &Line) -> V
         ("its existence", stored.existence != due.existence),
         ("what its sides show", stored.sides != due.sides),
         ("what waits", stored.waiting != due.waiting),
-        ("what is said twice", stored.contradicted != due.contradicted),
+        ("what is said twice", (&stored.contradicted, &stored.copies) != (&due.contradicted, &due.copies)),
         ("its echoes", stored.echoes != due.echoes),
         ("its line", line != due_line),
         ("its place in the log", stored.last != due.last),
-        ("its marks", (stored.timed, stored.mortal) != (due.timed, due.mortal)),
     ];
     parts.extend(others.into_iter().filter(|(_, differs)| *differs).map(|(what, _)| what.to_owned()));
+    if parts.is_empty() && stored != due {
+        parts.push("its marks".to_owned());
+    }
     parts
 }

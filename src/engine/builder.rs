@@ -9,7 +9,7 @@ use super::{Engine, EngineError, Inner, core::Core, replay};
 use crate::{
     clock::{Clock, Millis, SystemClock},
     event::{Author, Detail, Draft, Kind, Origin},
-    id::{RecordId, SideName, TenantKey},
+    id::{RecordId, Seq, SideName, TenantKey},
     log::{
         self, Log, LogError, Options, Recovery,
         disk::{Disk, RealDisk},
@@ -144,7 +144,7 @@ impl Builder {
             std::fs::remove_dir_all(&state_dir).map_err(|source| io_error("remove", &state_dir, source))?;
         }
         let checkpointed = Checkpoint::read(&*self.disk, &state_dir).unwrap_or_default().seq;
-        let log = self.open_log(manifest.as_ref(), checkpointed, &mut opening)?;
+        let mut log = self.open_log(manifest.as_ref(), checkpointed, &mut opening)?;
         let (tenant, key) = (log.tenant().0.to_owned(), log.tenant().1.clone());
         if self.adopted.as_ref().is_some_and(|(_, adopted)| *adopted != key) {
             return Err(EngineError::Key(self.path));
@@ -158,6 +158,15 @@ impl Builder {
             Opened::Nothing { aside } => {
                 opening.aside = aside;
                 opening.rebuilt = !opening.created;
+                if checkpointed > Seq(0) && opening.recovery.read_only().is_none() {
+                    // What a checkpoint stood for is checked only when it is read, and now all of it will be. Done only
+                    // where the end of the log is sound, so that nothing durable is taken for a torn tail.
+                    drop(log);
+                    let before = std::mem::take(&mut opening.recovery);
+                    log = self.open_log(manifest.as_ref(), Seq(0), &mut opening)?;
+                    opening.recovery.torn = before.torn.or(opening.recovery.torn.take());
+                    opening.recovery.rewritten = before.rewritten.or(opening.recovery.rewritten.take());
+                }
                 Checkpoint::default()
             }
         };

@@ -6,9 +6,9 @@ use super::{
 };
 use crate::{
     event::{Event, Header},
-    id::{RecordId, Seq, TenantKey},
+    id::{Seq, TenantKey},
     log::Stored,
-    merge::{Record, line::Entry},
+    merge::line::Entry,
 };
 
 impl Engine {
@@ -68,21 +68,5 @@ impl Engine {
         let entry = |at: u32| -> &Entry { &line.entries()[at as usize] };
         let read = |entry: &Entry| Ok((entry.seq, self.event_at(entry.seq, entry.place)?.header));
         state.waiting.iter().map(|waiting| read(entry(waiting.entry))).collect()
-    }
-
-    /// The ids of all records, ascending.
-    ///
-    /// # Errors
-    /// If the state fails.
-    pub(crate) fn all_ids(&self) -> Result<Vec<RecordId>, EngineError> {
-        self.core()?.ids()
-    }
-
-    /// A record as it is resolved.
-    ///
-    /// # Errors
-    /// If the state fails.
-    pub(crate) fn resolved(&self, id: &str) -> Result<Option<Record>, EngineError> {
-        self.core()?.peek(id)
     }
 }

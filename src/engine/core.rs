@@ -1,16 +1,16 @@
 //! The part behind the lock: resolved records in memory, and how an event enters them.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
 use rustc_hash::FxBuildHasher;
 
-use super::{EngineError, Said, outbox::Row};
+use super::{EngineError, Said, guard::LoopGuard, outbox::Row};
 use crate::{
-    clock::{Clock, Hlc, Millis},
-    event::{self, Detail, Event, Header, Kind, Sealed},
+    clock::{Clock, Hlc},
+    event::{Detail, Event, Header, Kind, Sealed},
     id::{FieldName, Place, RecordId, SaidId, Seq, SideName, TenantKey},
     log::{Entry, Log},
     manifest::{Connector, Manifest},
@@ -18,6 +18,9 @@ use crate::{
     rulebook::{Edition, KindSpec, Rulebook, SideSpec},
     state::{Checkpoint, Counts, Pages, Store},
 };
+
+/// About how many bytes an event adds to its record in memory.
+const EVENT_BYTES: usize = 160;
 
 /// A record in memory.
 pub(super) struct Held {
@@ -73,8 +76,8 @@ pub(super) struct Core {
     pub(super) rows_changed: BTreeSet<(SideName, RecordId)>,
     /// Records whose plans have to be looked at.
     pub(super) touched: BTreeSet<RecordId>,
-    /// When a field last changed hands between sides, for the guard against loops.
-    pub(super) flips: HashMap<(RecordId, FieldName), (SideName, VecDeque<Millis>), FxBuildHasher>,
+    /// Watches for fields that change hands too often.
+    pub(super) guard: LoopGuard,
     pub(super) held: HashMap<RecordId, Box<Held>, FxBuildHasher>,
     pages: HashMap<(Box<str>, u64), (Pages, bool), FxBuildHasher>,
     void: Vec<SaidId>,
@@ -118,7 +121,7 @@ impl Core {
             rows: BTreeMap::new(),
             rows_changed: BTreeSet::new(),
             touched: BTreeSet::new(),
-            flips: HashMap::default(),
+            guard: LoopGuard::default(),
             held: HashMap::default(),
             pages: HashMap::default(),
             void: checkpoint.void,
@@ -133,10 +136,6 @@ impl Core {
 
     pub fn checkpointed(&self) -> Seq {
         self.checkpointed
-    }
-
-    pub fn last(&self) -> Seq {
-        self.last
     }
 
     pub fn newest_heard(&self) -> Hlc {
@@ -262,7 +261,9 @@ impl Core {
         let record = header.record.clone();
         self.apply_record(log, &record, &heard)?;
         if self.book.newest().sides.values().any(|side| side.connected) {
-            self.guard_loops(&heard);
+            if let Some(held) = self.held.get(&record) {
+                self.guard.note(&heard, &held.record, &self.manifest, self.clock.now());
+            }
             self.touched.insert(record);
         }
         Ok(())
@@ -281,16 +282,31 @@ impl Core {
 
     fn apply_record(&mut self, log: &Log, record: &RecordId, heard: &Heard) -> Result<(), EngineError> {
         self.hold(record)?;
-        let mut held = self.held.remove(record).expect("the record was just put in memory");
+        let held = self.held.get_mut(record).expect("the record was just put in memory");
         let before = Share::of(&held.record);
-        let size = size_of(&held);
-        let done = match merge::advance(&mut held.record, &mut held.line, heard, &self.book) {
-            Advance::Done => Ok(()),
-            Advance::Refold => self.refold(log, &mut held, Some(heard)),
-        };
+        held.dirty = true;
+        if merge::advance(&mut held.record, &mut held.line, heard, &self.book) == Advance::Refold {
+            return self.refold_held(log, record, before, Some(heard));
+        }
+        let after = Share::of(&held.record);
+        self.adjust(before, after);
+        self.held_bytes += EVENT_BYTES;
+        Ok(())
+    }
+
+    /// Resolves a record in memory anew from its events in the log, and one more; `before` is what it added to the totals.
+    fn refold_held(
+        &mut self,
+        log: &Log,
+        record: &RecordId,
+        before: Share,
+        more: Option<&Heard>,
+    ) -> Result<(), EngineError> {
+        let mut held = self.held.remove(record).expect("the record is in memory");
+        let done = self.refold(log, &mut held, more);
         held.dirty = true;
         self.adjust(before, Share::of(&held.record));
-        self.held_bytes = (self.held_bytes + size_of(&held)).saturating_sub(size);
+        self.held_bytes += EVENT_BYTES;
         self.held.insert(record.clone(), held);
         done
     }
@@ -337,17 +353,9 @@ impl Core {
     }
 
     fn refold_one(&mut self, log: &Log, record: &RecordId) -> Result<(), EngineError> {
-        self.hold(record)?;
-        let mut held = self.held.remove(record).expect("the record was just put in memory");
-        let before = Share::of(&held.record);
-        let size = size_of(&held);
-        let done = self.refold(log, &mut held, None);
-        held.dirty = true;
-        self.adjust(before, Share::of(&held.record));
-        self.held_bytes = (self.held_bytes + size_of(&held)).saturating_sub(size);
-        self.held.insert(record.clone(), held);
+        let before = Share::of(&self.hold(record)?.record);
+        self.refold_held(log, record, before, None)?;
         self.touched.insert(record.clone());
-        done?;
         self.shed()
     }
 
@@ -413,7 +421,7 @@ impl Core {
             self.held_bytes += size_of(&held);
             self.held.insert(id.clone(), held);
         }
-        let held = self.held.get_mut(id).expect("the record was just put in memory");
+        let held = self.held.get_mut(id).expect("the record is in memory");
         held.used = self.turn;
         Ok(held)
     }
@@ -468,6 +476,11 @@ impl Core {
         if self.held_bytes <= self.memory_bytes {
             return Ok(());
         }
+        // Until here it was an estimate.
+        self.held_bytes = self.held.values().map(|held| size_of(held)).sum();
+        if self.held_bytes <= self.memory_bytes {
+            return Ok(());
+        }
         let mut uses: Vec<u64> = self.held.values().map(|held| held.used).collect();
         let middle = uses.len() / 2;
         let (_, median, _) = uses.select_nth_unstable(middle);
@@ -503,7 +516,8 @@ impl Core {
             let since = self.rows.get(&(side.clone(), record.clone())).map(|row| row.since);
             self.store.put_outbox(&side, &record, since)?;
         }
-        let checkpoint = Checkpoint { layout: 0, seq, counts: self.counts, void: self.void.clone(), closed };
+        let checkpoint =
+            Checkpoint { seq, counts: self.counts, void: self.void.clone(), closed, ..Checkpoint::default() };
         self.store.checkpoint(&checkpoint)?;
         self.checkpointed = seq;
         Ok(())
@@ -538,9 +552,4 @@ pub(super) fn edition(manifest: &Manifest) -> Edition {
         (name.clone(), KindSpec { fields, deletes: kind.deletes, sides })
     };
     Edition { kinds: manifest.records.iter().map(kind).collect(), sides: manifest.sides.iter().map(side).collect() }
-}
-
-/// Reads a header without its payload.
-pub(super) fn header_of(seq: Seq, bytes: &[u8]) -> Result<Header, EngineError> {
-    event::read_header(bytes).map_err(|source| EngineError::Event { seq, source })
 }

@@ -7,6 +7,8 @@ mod audit;
 mod builder;
 mod carry;
 mod core;
+mod guard;
+mod handle;
 mod observe;
 mod outbox;
 mod peek;
@@ -22,6 +24,7 @@ use std::{
 
 pub use audit::{Audit, Finding, Part};
 pub use builder::{Builder, Opening};
+pub use handle::{Changes, Handle};
 pub(crate) use peek::Peek;
 
 use self::core::Core;
@@ -152,8 +155,7 @@ pub enum Unfit {
     Value {
         /// The field.
         field: FieldName,
-        /// What is wrong.
-        #[source]
+        /// What is wrong; part of the message.
         misfit: Misfit,
     },
 }
@@ -387,7 +389,7 @@ impl Engine {
         self.checkpoint_core(&mut core, true)
     }
 
-    pub(crate) fn core(&self) -> Result<MutexGuard<'_, Core>, EngineError> {
+    fn core(&self) -> Result<MutexGuard<'_, Core>, EngineError> {
         self.inner.core.lock().map_err(|_| EngineError::Poisoned)
     }
 

@@ -9,7 +9,7 @@ use crate::{
     clock::Millis,
     event::{Author, Detail, Draft, Kind, Origin},
     id::{FieldName, RecordId, SaidId, Seq, SideName},
-    merge::{Heard, Record},
+    merge::Record,
     projection::{self, Plan, Put},
     rulebook::{EXISTENCE, Edition},
     send::{Ask, Outcome, Receipt, Write},
@@ -81,58 +81,22 @@ impl Core {
         }
     }
 
-    /// Counts how often a field changes hands between sides; one that does so too often is to be parked.
-    pub fn guard_loops(&mut self, heard: &Heard) {
-        let header = &heard.event.header;
-        let said = matches!(header.kind, Kind::Edit | Kind::Create | Kind::Observe);
-        let Some(side) = self.manifest.side(&header.origin.side).filter(|_| said) else { return };
-        let within = i64::try_from(side.cooldown.within.as_millis()).unwrap_or(i64::MAX);
-        let now = self.clock.now();
-        for field in &header.fields {
-            let key = (header.record.clone(), field.clone());
-            let won = self.held.get(&header.record).and_then(|held| held.record.field(field));
-            if won.is_none_or(|field| field.winner().said != header.said) {
-                continue;
-            }
-            let (last, times) =
-                self.flips.entry(key).or_insert_with(|| (header.origin.side.clone(), Default::default()));
-            if *last != header.origin.side {
-                *last = header.origin.side.clone();
-                times.push_back(now);
-                while times.front().is_some_and(|time| now.0 - time.0 > within) {
-                    times.pop_front();
-                }
-            }
-        }
-    }
-
     /// The statements that park fields which change hands too often.
     fn park_loops(&mut self, record: &RecordId, now: Millis) -> Vec<Draft> {
-        let limit =
-            |core: &Core, side: &str| core.manifest.side(side).map_or(usize::MAX, |side| side.cooldown.flips as usize);
-        let mut fields: Vec<FieldName> = Vec::new();
-        for ((of, field), (side, times)) in &self.flips {
-            if of == record && times.len() > limit(self, side) {
-                fields.push(field.clone());
-            }
+        let fields = self.guard.tripped(record, &self.manifest);
+        let connected = self.book.newest().sides.iter().filter(|(_, spec)| spec.connected).map(|(name, _)| name);
+        let mut drafts = Vec::new();
+        for side in connected.filter(|_| !fields.is_empty()) {
+            let mut draft = Draft::new(Kind::Parked, record.clone(), Origin::side(side.clone()), now, Author::engine());
+            draft.words = fields.iter().map(|field| (field.clone(), Value::null())).collect();
+            draft.carries = vec![Vec::new(); fields.len()];
+            draft.detail = Detail::Reason("the field changed hands between sides too often".to_owned());
+            drafts.push(draft);
         }
-        fields.iter().for_each(|field| {
-            self.flips.remove(&(record.clone(), field.clone()));
-        });
-        let sides: Vec<SideName> =
-            self.book.newest().sides.iter().filter(|(_, spec)| spec.connected).map(|(name, _)| name.clone()).collect();
-        let drafts = fields.iter().flat_map(|field| {
+        for field in &fields {
             tracing::warn!(%record, %field, "a field changes hands too often and was parked");
-            sides.iter().map(|side| {
-                let origin = Origin::side(side.clone());
-                let mut draft = Draft::new(Kind::Parked, record.clone(), origin, now, Author::engine());
-                draft.words = vec![(field.clone(), Value::null())];
-                draft.carries = vec![Vec::new()];
-                draft.detail = Detail::Reason("the field changed hands between sides too often".to_owned());
-                draft
-            })
-        });
-        drafts.collect()
+        }
+        drafts
     }
 }
 
@@ -334,7 +298,9 @@ impl Write {
             .map(|put| (put.field.clone(), put.value.clone()))
             .collect();
         // What the side showed before is part of the key: the same values over something newer are another write.
-        let over = |field: &str| state.side(side).and_then(|state| state.shown(field)).map(|shown| shown.at);
+        // A write on its way shows nothing yet: tried again, it keeps its key.
+        let shown = |field: &str| state.side(side).and_then(|state| state.shown(field));
+        let over = |field: &str| shown(field).filter(|shown| shown.newest.is_some()).map(|shown| shown.at);
         let said: Vec<(&FieldName, &Value, &Vec<SaidId>, Option<Millis>)> =
             puts.iter().map(|put| (&put.field, &put.value, &put.carries, over(&put.field))).collect();
         let key = engine.record_key(record).said_id(&crate::codec::encode(&("write", side, said)));

@@ -135,13 +135,13 @@ fn told_order(story: &Story, events: &[Heard]) -> Vec<usize> {
 }
 
 /// Tells what became of each word, from the resolved record alone where that is enough.
-struct Standings<'a> {
+pub(super) struct Standings<'a> {
     story: &'a Story,
     fold: Option<Fold<'a>>,
 }
 
 impl<'a> Standings<'a> {
-    fn of(story: &'a Story, events: &'a [Heard]) -> Self {
+    pub(super) fn of(story: &'a Story, events: &'a [Heard]) -> Self {
         // Only what we wrote, or read back, can be repeated by a side.
         let heard_back = |heard: &Heard| matches!(heard.event.header.kind, Kind::Sent | Kind::Receipt | Kind::Observe);
         let record = &story.record;
@@ -154,6 +154,12 @@ impl<'a> Standings<'a> {
         Standings { story, fold }
     }
 
+    /// As [`Standings::of`], whether the record alone would do or not.
+    #[cfg(test)]
+    pub(super) fn folded(story: &'a Story, events: &'a [Heard]) -> Self {
+        Standings { story, fold: Some(Fold::new(events, &story.book)) }
+    }
+
     /// What became of an event as a whole, if none of its words counts.
     fn event(&self, at: u32) -> Option<Standing> {
         match self.fold.as_ref().map(|fold| fold.event_state(at))? {
@@ -163,7 +169,7 @@ impl<'a> Standings<'a> {
         }
     }
 
-    fn standing(&self, at: u32, event: &Event, name: &FieldName, value: &Value) -> Standing {
+    pub(super) fn standing(&self, at: u32, event: &Event, name: &FieldName, value: &Value) -> Standing {
         if let Some(standing) = self.event(at) {
             return standing;
         }

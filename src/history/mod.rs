@@ -39,6 +39,9 @@ mod version;
 mod view;
 mod words;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::{Arc, OnceLock};
 
 pub use self::{

@@ -1,12 +1,15 @@
 //! What readers say: edits of what they saw, and decisions on what was left to them.
 
+use std::collections::BTreeSet;
+
 use super::{inner_name, version};
 use crate::{
     clock::Millis,
     engine::{Engine, EngineError, Said, Unfit},
     event::{Author, Detail, Draft, Kind, Origin},
     field::FieldType,
-    id::{FieldName, RecordId, SideName},
+    id::{FieldName, RecordId, SaidId, SideName},
+    merge::{Field, Record},
     rulebook::{EXISTENCE, PERSON},
     value::Value,
 };
@@ -107,7 +110,7 @@ impl Engine {
             FieldName::new(inner_name(field)).map_err(|why| EngineError::Name { name: field.to_owned(), why })?;
         let wordless = || EngineError::Wordless { record: record.clone(), field: super::shown_name(&field) };
         let (state, book) = self.peek_record(&record)?.ok_or_else(wordless)?;
-        let candidates = &state.field(&field).ok_or_else(wordless)?.candidates;
+        state.field(&field).ok_or_else(wordless)?;
         let kind = match &*field {
             EXISTENCE => Some(&FieldType::Boolean),
             name => book.newest().field(record.kind(), name).map(|spec| &spec.kind),
@@ -126,7 +129,7 @@ impl Engine {
         }
         let origin = Origin::side(SideName::new(PERSON).expect("a good name"));
         let mut draft = Draft::new(Kind::Decide, record.clone(), origin, self.now(), author);
-        draft.seen = Some(candidates.iter().map(|candidate| candidate.said).collect());
+        draft.seen = Some(settled(&state, &field).into_iter().collect());
         draft.words = vec![(field, value)];
         draft.detail = Detail::Reason(why.to_owned());
         self.say_one(draft)
@@ -136,6 +139,17 @@ impl Engine {
         let said = self.say(vec![draft])?;
         Ok(said.into_iter().next().expect("each statement has an answer"))
     }
+}
+
+/// What a decision on a field has to name.
+///
+/// Whether the record exists is weighed against edits of any field, so who decides on that has seen them all; and who
+/// decides on a field of a record that someone deleted does not mean to speak for its existence.
+fn settled(record: &Record, field: &FieldName) -> BTreeSet<SaidId> {
+    let of_existence = **field == *EXISTENCE;
+    let named = |other: &&Field| of_existence || other.name == *field || record.mortal && *other.name == *EXISTENCE;
+    let candidates = record.fields.iter().filter(named).flat_map(|field| &field.candidates);
+    candidates.map(|candidate| candidate.said).collect()
 }
 
 /// Checks what only a program can get wrong: a field that is set twice, and the register that is no field.

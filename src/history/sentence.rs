@@ -143,9 +143,9 @@ fn tie(case: &Case<'_>, authority: Option<&str>) -> Option<String> {
     }
     let elsewhere = rivals.iter().all(|word| word.side != case.winner.side);
     Some(match authority {
-        Some(side) if *case.winner.side == *side && elsewhere => format!("at the same time that of {side}"),
-        _ if elsewhere => "at the same time that of the side whose name is last in the alphabet".to_owned(),
-        _ => "at the same time that which its side numbered last, or else the greater value".to_owned(),
+        Some(side) if *case.winner.side == *side && elsewhere => format!("at equal times {side}'s"),
+        _ if elsewhere => "at equal times that of the side whose name is last in the alphabet".to_owned(),
+        _ => "at equal times the one that its side numbered last, or else the greater value".to_owned(),
     })
 }
 
@@ -161,10 +161,18 @@ fn rule_of_then(case: &Case<'_>) -> String {
 fn decided(case: &Case<'_>, clock: &Clock<'_>, why: &str) -> String {
     let who = words::author(&case.winner.author, &case.winner.side);
     let value = words::quoted(case.value);
-    let why = if why.is_empty() { String::new() } else { format!(" ({})", words::cut(&crate::value::quote(why))) };
+    let why = because(Some(why));
     let seen = words::several(case.others, TOLD_MAX, |word| did(word, clock), "did otherwise");
     let seen = if seen.is_empty() { String::new() } else { format!(", after {seen}") };
     format!("{} is {value}: {who} decided so on {}{why}{seen}.", case.field, clock.time(case.winner))
+}
+
+/// The reason that a person gave, if any.
+fn because(why: Option<&str>) -> String {
+    match why {
+        None | Some("") => String::new(),
+        Some(why) => format!(" ({})", words::quoted(&Value::text(why))),
+    }
 }
 
 fn undecided(case: &Case<'_>, clock: &Clock<'_>) -> String {
@@ -232,30 +240,41 @@ fn brought(word: &Word, part: Option<&Part>, clock: &Clock<'_>) -> String {
     }
 }
 
+/// What was said for or against a record's existence.
+pub struct Stand {
+    pub word: Word,
+    pub kind: Kind,
+    /// Why a person decided so.
+    pub why: Option<String>,
+}
+
 /// Why a record exists or does not; `said` are the candidates, then the edits that stand against a deletion.
 pub fn of_existence(
     record: &RecordId,
     existence: Existence,
     deletes: DeleteRule,
-    said: &[(Word, Kind)],
+    said: &[Stand],
     book: &Rulebook,
 ) -> String {
-    let clock = Clock::of(book, said.iter().map(|(word, _)| word));
-    let (dead, alive): (Vec<_>, Vec<_>) = said.iter().partition(|(word, _)| word.value == Value::bool(false));
-    let tell = |(word, kind): &(Word, Kind)| {
+    let clock = Clock::of(book, said.iter().map(|stand| &stand.word));
+    let (dead, alive): (Vec<_>, Vec<_>) = said.iter().partition(|stand| stand.word.value == Value::bool(false));
+    let tell = |Stand { word, kind, why }: &Stand| {
         let who = words::author(&word.author, &word.side);
-        let did = match (kind, word.value == Value::bool(false)) {
-            (Kind::Decide, true) => return format!("{who} decided on {} that it does not", clock.time(word)),
-            (Kind::Decide, false) => return format!("{who} decided on {} that it does", clock.time(word)),
+        let (time, dead) = (clock.time(word), word.value == Value::bool(false));
+        let did = match (kind, dead) {
+            (Kind::Decide, _) => {
+                let what = if dead { "it does not exist" } else { "it exists" };
+                return format!("{who} decided on {time}{} that {what}", because(why.as_deref()));
+            }
             (_, true) => "deleted it",
             (Kind::Create, _) => "made it",
             (Kind::Restore, _) => "brought it back",
             (Kind::Observe, _) => "was seen to have it",
             _ => "edited it",
         };
-        format!("{who} {did} in {} on {}", word.side, clock.time(word))
+        format!("{who} {did} in {} on {time}", word.side)
     };
-    let all = |words: &[&(Word, Kind)]| words::several(words.iter().copied(), TOLD_MAX, tell, "did the same");
+    let all = |words: &[&Stand]| words::several(words.iter().copied(), TOLD_MAX, tell, "did the same");
     let (deleted, kept) = (all(&dead), all(&alive));
     let unknowing = if alive.len() > 1 { ", none of them knowing of that" } else { " without knowing of that" };
     match (existence, dead.is_empty(), alive.is_empty()) {

@@ -2,7 +2,12 @@
 
 use serde::Serialize;
 
-use super::{EXISTENCE_NAME, Reader, inner_name, json, sentence, shown_name, story::Story};
+use super::{
+    EXISTENCE_NAME, Reader, inner_name, json,
+    sentence::{self, Stand},
+    shown_name,
+    story::Story,
+};
 use crate::{
     clock::Millis,
     engine::EngineError,
@@ -182,39 +187,40 @@ impl Reader {
 
     fn existence_verdict(&self, id: &RecordId, story: &Story, field: &Field) -> Result<Verdict, EngineError> {
         let dead = field.candidates.iter().any(|candidate| candidate.value == Value::bool(false));
-        let mut words = Vec::with_capacity(field.candidates.len());
+        let mut said = Vec::with_capacity(field.candidates.len());
         for candidate in &field.candidates {
             let (event, seq, read) = story.event(self, candidate.entry)?;
-            words.push((Word::of(candidate, seq, event), read.header.kind));
+            let why = super::change::detail(&read.payload.detail);
+            said.push(Stand { word: Word::of(candidate, seq, event), kind: read.header.kind, why });
         }
         if dead {
             let (ids, events) = story.events(self)?;
             for at in Fold::new(events, &story.book).opponents(field) {
                 let heard = &events[at as usize];
                 let edit = Candidate::of(at, &heard.event.header, &Value::bool(true));
-                words.push((Word::of(&edit, heard.seq, ids[at as usize]), Kind::Edit));
+                said.push(Stand { word: Word::of(&edit, heard.seq, ids[at as usize]), kind: Kind::Edit, why: None });
             }
         }
-        let corrected = |word: &Word| story.book.corrected(&word.side, word.said_at);
-        let newest = words.iter().map(|(word, _)| corrected(word)).max().unwrap_or_default();
+        let corrected = |stand: &Stand| story.book.corrected(&stand.word.side, stand.word.said_at);
+        let newest = said.iter().map(corrected).max().unwrap_or_default();
         let deletes = story.book.at(newest).kind(id.kind()).map(|kind| kind.deletes).unwrap_or_default();
-        let alive = story.record.existence;
-        let sentence = sentence::of_existence(id, alive, deletes, &words, &story.book);
-        let won = match alive {
-            Existence::Alive => words.iter().position(|(word, _)| word.value == Value::bool(true)),
-            Existence::Deleted => words.iter().position(|(word, _)| word.value == Value::bool(false)),
-            Existence::Disputed => Some(0),
+        let existence = story.record.existence;
+        let sentence = sentence::of_existence(id, existence, deletes, &said, &story.book);
+        let won = match existence {
+            Existence::Alive => said.iter().position(|stand| stand.word.value == Value::bool(true)),
+            Existence::Deleted => said.iter().position(|stand| stand.word.value == Value::bool(false)),
+            Existence::Disputed => None,
         };
-        let (winner, _) = words.remove(won.unwrap_or(0));
+        let winner = said.remove(won.unwrap_or(0)).word;
         Ok(Verdict {
             record: id.clone(),
             field: FieldName::new(EXISTENCE_NAME).expect("a good name"),
-            value: Value::bool(alive != Existence::Deleted),
+            value: Value::bool(existence != Existence::Deleted),
             reason: field.reason,
             rule: spelled_deletes(deletes).to_owned(),
-            disputed: alive == Existence::Disputed,
+            disputed: existence == Existence::Disputed,
             winner,
-            others: words.into_iter().map(|(word, _)| word).collect(),
+            others: said.into_iter().map(|stand| stand.word).collect(),
             sentence,
         })
     }
@@ -231,14 +237,17 @@ impl Reader {
             return Ok(None);
         }
         let (_, _, event) = story.event(self, winner.entry)?;
+        let why = super::change::detail(&event.payload.detail).unwrap_or_default();
         let mut settled = Vec::new();
         for said in event.header.seen.iter().flatten() {
             let Some(entry) = story.line.find(said) else { continue };
-            let (id, seq, event) = story.event(self, entry)?;
+            let (_, _, event) = story.event(self, entry)?;
             let said = event.words().find(|(name, _)| **name == field.name);
-            settled.extend(said.map(|(_, value)| Word::of(&Candidate::of(entry, &event.header, value), seq, id)));
+            settled.extend(said.map(|(_, value)| Candidate::of(entry, &event.header, value)));
         }
-        Ok(Some((super::change::detail(&event.payload.detail).unwrap_or_default(), settled)))
+        judge::rank(&mut settled, &story.book);
+        let settled = settled.iter().map(|candidate| self.word(story, candidate)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Some((why, settled)))
     }
 
     /// What each candidate brought into a merged field: the winner first, then the others in order.

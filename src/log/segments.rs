@@ -74,8 +74,8 @@ impl Segments {
     }
 
     pub fn io_error(&self, doing: &'static str, number: u32) -> impl FnOnce(io::Error) -> LogError {
-        let path = self.path(number);
-        move |source| LogError::Io { doing, path, source }
+        // The path is made when it is needed: most reads do not fail.
+        move |source| LogError::Io { doing, path: self.path(number), source }
     }
 
     /// The segment's file, opened if need be.

@@ -7,10 +7,11 @@ use crate::{
     event::{Header, Kind},
     id::{FieldName, SideName},
     merge::{
-        fold::{Heard, is_counted, line_class, may_echo, write_key},
+        fold::{Heard, is_counted, line_class, may_echo},
         judge,
         line::{Entry, Line},
         record::{Candidate, Field, InFlight, Reason, Record, Shown, SideState, Waiting},
+        sides::write_key,
     },
     rulebook::{EXISTENCE, Rulebook},
     value::Value,
@@ -77,6 +78,9 @@ fn wake(record: &mut Record, line: &mut Line, book: &Rulebook) -> Advance {
         let waiting = record.waiting.remove(at);
         let Entry { seq, place, .. } = line.entries()[waiting.entry as usize];
         let Some(event) = waiting.into_event() else { return Advance::Refold };
+        if !matches!(event.header.kind, Kind::Edit | Kind::Create | Kind::Observe | Kind::Decide) {
+            return Advance::Refold;
+        }
         let entry = line.position(seq).expect("what waits is on the line");
         if say(record, line, &Heard { seq, place, event }, Slot::Waited(entry, parents), book) == Advance::Refold {
             return Advance::Refold;
@@ -141,7 +145,8 @@ fn say(record: &mut Record, line: &mut Line, heard: &Heard, slot: Slot, book: &R
     if unknown || named_aside || heard.event.words().any(gone) {
         return Advance::Refold;
     }
-    if record.mortal || on_line && !newest && !(by_names && !connected) {
+    let timeless = by_names && !connected;
+    if record.mortal || on_line && !newest && !timeless {
         return if !record.mortal && is_late_echo(record, heard) {
             take_echo(record, line, heard, slot)
         } else {
@@ -253,10 +258,12 @@ fn plan(
 fn builds_on_own(record: &Record, header: &Header, name: &FieldName, candidates: &[Candidate]) -> bool {
     let side = &header.origin.side;
     let told = |candidate: &Candidate| candidate.known.iter().any(|(known, _)| known == side);
-    let own = |candidate: &&Candidate| candidate.origin == header.origin && !told(candidate);
     let shown = record.side(side).and_then(|state| state.shown(name));
-    let untouched = shown.is_none_or(|shown| !shown.by_us) && candidates.len() == 1;
-    untouched || !candidates.iter().any(|candidate| own(&candidate))
+    let is_shown = |candidate: &Candidate| {
+        shown.is_none_or(|shown| !shown.by_us && shown.at == candidate.said_at) && candidates.len() == 1
+    };
+    let own = candidates.iter().filter(|candidate| candidate.origin == header.origin);
+    own.into_iter().all(|candidate| told(candidate) || is_shown(candidate))
 }
 
 fn supersedes(line: &Line, header: &Header, depth: &Depth, candidate: &Candidate) -> bool {

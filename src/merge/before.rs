@@ -5,7 +5,10 @@
 //! had learned. Both parts of (b) are prefixes of lists sorted by time, so each is kept as a chain of
 //! prefix nodes: the relation takes linear space, however long the history.
 
-use std::collections::HashMap;
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap},
+};
 
 use rustc_hash::FxBuildHasher;
 
@@ -158,6 +161,36 @@ impl<'a> Before<'a> {
         let events = self.events();
         let mut order = self.finish_order(|node, visit| self.each(node, visit));
         order.retain(|node| *node < events);
+        order
+    }
+
+    /// As [`Before::order`], and among events that nothing orders the one of smaller rank first: the same for equal
+    /// sets of events if the ranks are.
+    pub fn ranked_order(&self, rank: &[u32]) -> Vec<u32> {
+        let mut above = vec![Vec::new(); self.nodes()];
+        let mut open = vec![0u32; self.nodes()];
+        for node in 0..self.nodes() as u32 {
+            self.each(node, |below| {
+                above[below as usize].push(node);
+                open[node as usize] += 1;
+            });
+        }
+        // A prefix is no event of its own: it is passed as soon as it is reached.
+        let key = |node: u32| Reverse((rank.get(node as usize).map_or(0, |rank| rank + 1), node));
+        let mut ready: BinaryHeap<Reverse<(u32, u32)>> =
+            (0..self.nodes() as u32).filter(|node| open[*node as usize] == 0).map(key).collect();
+        let mut order = Vec::with_capacity(self.named.len());
+        while let Some(Reverse((_, node))) = ready.pop() {
+            if node < self.events() {
+                order.push(node);
+            }
+            for upper in &above[node as usize] {
+                open[*upper as usize] -= 1;
+                if open[*upper as usize] == 0 {
+                    ready.push(key(*upper));
+                }
+            }
+        }
         order
     }
 

@@ -197,12 +197,14 @@ impl<'f, 'a> Builder<'f, 'a> {
     fn by_words(&mut self) {
         let fold = self.fold;
         let all: Vec<&FieldName> = fold.words.keys().copied().filter(|name| !self.merged.contains_key(*name)).collect();
+        let mut rank = vec![u32::MAX - 1; fold.heard.len()];
+        fold.canonical_order().into_iter().zip(0..).for_each(|(at, place)| rank[at as usize] = place);
         for name in all {
             let before = fold.before(name);
             let values: HashMap<u32, &Value> = fold.words[name].iter().map(|word| (word.event, word.value)).collect();
             let mut held: Vec<u32> = Vec::new();
             self.made.clear();
-            for at in before.order().into_iter().filter(|at| values.contains_key(at)) {
+            for at in before.ranked_order(&rank).into_iter().filter(|at| values.contains_key(at)) {
                 let known = fold.supersedes(&before, at, name, &held);
                 held.retain(|other| !known.contains(other));
                 held.push(at);
@@ -363,7 +365,7 @@ fn merged_document(
 }
 
 fn put_merged(
-    doc: &mut (impl Transactable + ReadDoc),
+    doc: &mut impl Transactable,
     name: &FieldName,
     kind: &FieldType,
     value: &Value,
@@ -390,7 +392,7 @@ fn put_merged(
 }
 
 fn splice(
-    doc: &mut (impl Transactable + ReadDoc),
+    doc: &mut impl Transactable,
     name: &FieldName,
     old: &str,
     new: &str,

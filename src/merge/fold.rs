@@ -10,16 +10,16 @@ use rustc_hash::FxBuildHasher;
 
 use crate::{
     clock::Millis,
-    event::{Detail, Event, Header, Kind, Origin},
+    event::{Event, Header, Kind, Origin},
     field::{DeleteRule, FieldType},
-    id::{FieldName, Place, SaidId, Seq, SideName},
+    id::{FieldName, Place, SaidId, Seq},
     merge::{
         before::Before,
         combine::{self, Said},
         document,
         judge::{self, corrected},
         line::{Entry, Line},
-        record::{Candidate, Existence, Field, InFlight, Park, Reason, Record, Shown, Waiting},
+        record::{Candidate, Existence, Field, Reason, Record, Shown, Waiting},
     },
     rulebook::{EXISTENCE, Rulebook},
     value::Value,
@@ -71,6 +71,9 @@ pub(crate) enum Part {
     },
 }
 
+/// When a side learned of words, on its own line, and the event that carries them.
+type Told = (Millis, u32);
+
 /// A record's events with all that follows from them together.
 pub struct Fold<'a> {
     pub(super) heard: Vec<&'a Heard>,
@@ -78,13 +81,13 @@ pub struct Fold<'a> {
     kind: &'a str,
     /// For each event that counts, the events that it names.
     pub(super) named: Vec<Vec<u32>>,
-    counts: Vec<bool>,
+    pub(super) counts: Vec<bool>,
     waiting: Vec<u32>,
     contradicted: Vec<u32>,
     copies: Vec<u32>,
     echoes: u32,
     depth: Vec<u32>,
-    time: Vec<Millis>,
+    pub(super) time: Vec<Millis>,
     by_said: HashMap<SaidId, u32, FxBuildHasher>,
     /// Words of sides that may not write the field.
     refused: Vec<(u32, &'a FieldName)>,
@@ -92,9 +95,11 @@ pub struct Fold<'a> {
     repeats: BTreeMap<&'a FieldName, Vec<(u32, u32)>>,
     /// The words of each field, in no order that matters.
     pub(super) words: BTreeMap<&'a FieldName, Vec<Word<'a>>>,
-    shows: BTreeMap<&'a str, BTreeMap<&'a FieldName, Shown>>,
+    pub(super) shows: BTreeMap<&'a str, BTreeMap<&'a FieldName, Shown>>,
     /// For each side and field, when the side learned of which words: time and the event that carries them.
-    learned: BTreeMap<&'a str, BTreeMap<&'a FieldName, Vec<(Millis, u32)>>>,
+    learned: BTreeMap<&'a str, BTreeMap<&'a FieldName, Vec<Told>>>,
+    /// The fields whose words build on what their side showed: those that are merged and that writes of ours replaced.
+    as_shown: BTreeSet<&'a FieldName>,
 }
 
 /// Resolves a record from its events, which may come in any order.
@@ -126,15 +131,17 @@ impl<'a> Fold<'a> {
             words: BTreeMap::new(),
             shows: BTreeMap::new(),
             learned: BTreeMap::new(),
+            as_shown: BTreeSet::new(),
         };
         fold.choose_copies();
         fold.follow_names();
         fold.walk_lines();
         fold.take_decisions();
+        fold.as_shown = fold.words.keys().copied().filter(|name| fold.builds_as_shown(name)).collect();
         fold
     }
 
-    fn event(&self, at: u32) -> &'a Event {
+    pub(super) fn event(&self, at: u32) -> &'a Event {
         &self.heard[at as usize].event
     }
 
@@ -275,7 +282,7 @@ impl<'a> Fold<'a> {
         }
     }
 
-    fn compare_places(&self, a: u32, b: u32) -> std::cmp::Ordering {
+    pub(super) fn compare_places(&self, a: u32, b: u32) -> std::cmp::Ordering {
         let place = |at: u32| {
             let header = &self.event(at).header;
             (self.time[at as usize], line_class(header.kind), self.depth[at as usize], header.said_seq)
@@ -325,6 +332,10 @@ impl<'a> Fold<'a> {
 
     /// What happened before what, of one field.
     pub(super) fn before(&self, field: &FieldName) -> Before<'_> {
+        self.before_by(field, self.as_shown.contains(field))
+    }
+
+    fn before_by(&self, field: &FieldName, as_shown: bool) -> Before<'_> {
         let mut before = Before::named(&self.named);
         let linear: Vec<u32> = (0..self.heard.len() as u32).filter(|at| self.is_linear(*at)).collect();
         if linear.is_empty() {
@@ -337,7 +348,7 @@ impl<'a> Fold<'a> {
         }
         for (origin, mut list) in said {
             list.sort();
-            let overwritten = self.overwritten(&origin.side, field);
+            let overwritten = if as_shown { self.overwritten(&origin.side, field) } else { Vec::new() };
             let mut ours: Vec<u32> =
                 linear.iter().copied().filter(|at| self.event(*at).header.origin == *origin).collect();
             ours.sort_by_key(|at| self.time[*at as usize]);
@@ -365,14 +376,32 @@ impl<'a> Fold<'a> {
         before
     }
 
-    /// When writes of ours replaced what a side showed of a field that may merge, ascending.
-    ///
-    /// The side's author saw what we wrote, and of the side's own earlier words only those that we had known. What a write
-    /// replaced unheard must not look as if he had taken it out.
-    fn overwritten(&self, side: &str, field: &FieldName) -> Vec<Millis> {
+    /// Whether a field is merged, and its words therefore build on what their side showed rather than on all that it
+    /// had said: whichever way the candidates are found, their rule has to be to merge. Any other rule goes by side order.
+    fn builds_as_shown(&self, field: &FieldName) -> bool {
         if **field == *EXISTENCE || !self.book.may_merge(self.kind, field) {
-            return Vec::new();
+            return false;
         }
+        let was_replaced = self.learned.keys().any(|side| !self.overwritten(side, field).is_empty());
+        was_replaced
+            && [false, true].into_iter().all(|as_shown| self.is_merged(field, &self.before_by(field, as_shown)))
+    }
+
+    /// Whether the rule in force at the newest candidate's time is to merge.
+    fn is_merged(&self, field: &FieldName, before: &Before) -> bool {
+        let words = || self.words.get(&field).into_iter().flatten().map(|word| word.event);
+        let superseded = before.of(words());
+        let candidates = words().filter(|at| !superseded[*at as usize]).map(|at| &self.event(at).header);
+        let newest = candidates.map(|header| self.book.corrected(&header.origin.side, header.said_at)).max();
+        let spec = newest.and_then(|newest| self.book.at(newest).field(self.kind, field));
+        spec.is_some_and(judge::is_merged)
+    }
+
+    /// When writes of ours replaced what a side showed of a field, ascending.
+    ///
+    /// The side's author saw what we wrote, and of the side's own earlier words only those that we had known. Of a merged
+    /// field, what a write replaced unheard must not look as if he had taken it out.
+    fn overwritten(&self, side: &str, field: &FieldName) -> Vec<Millis> {
         let learned = self.learned.get(side).and_then(|fields| fields.get(&field)).into_iter().flatten();
         let receipts = learned.filter(|(_, at)| self.event(*at).header.kind == Kind::Receipt);
         let mut times: Vec<Millis> = receipts.map(|(time, _)| *time).collect();
@@ -542,7 +571,8 @@ impl<'a> Fold<'a> {
         }
     }
 
-    /// Edits that no deletion knew of, and that knew of no deletion.
+    /// Edits that no deletion knew of, and that knew of no deletion; who deletes knows all that his side said before,
+    /// also where a write had replaced it.
     fn opposed_edits(&self, dead: &[&Candidate], before: &Before) -> Vec<u32> {
         let mut edits: BTreeMap<u32, Vec<&FieldName>> = BTreeMap::new();
         for (name, words) in self.words.iter().filter(|(name, _)| ****name != *EXISTENCE) {
@@ -557,7 +587,7 @@ impl<'a> Fold<'a> {
             let mut known: BTreeMap<&FieldName, Vec<bool>> = BTreeMap::new();
             edits.retain(|at, names| {
                 !names.iter().all(|name| {
-                    known.entry(name).or_insert_with(|| self.before(name).of([candidate.entry].into_iter()))
+                    known.entry(name).or_insert_with(|| self.before_by(name, false).of([candidate.entry].into_iter()))
                         [*at as usize]
                 })
             });
@@ -592,7 +622,8 @@ impl<'a> Fold<'a> {
         let own = &self.event(at).header.origin;
         let time = self.time[at as usize];
         let learned = self.learned.get(&*own.side).and_then(|fields| fields.get_key_value(&field));
-        let overwritten = self.overwritten(&own.side, field);
+        let as_shown = self.as_shown.contains(field);
+        let overwritten = if as_shown { self.overwritten(&own.side, field) } else { Vec::new() };
         let since = overwritten[..overwritten.partition_point(|when| *when < time)].last();
         let knows = |other: u32| {
             let when = self.time[other as usize];
@@ -606,102 +637,6 @@ impl<'a> Fold<'a> {
         held.iter().copied().filter(|other| knows(*other)).collect()
     }
 
-    fn fill_sides(&self, record: &mut Record) {
-        let counted = (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]);
-        let on_line = counted.filter(|at| line_class(self.event(*at).header.kind).is_some());
-        let mut linked = Vec::new();
-        for at in on_line {
-            let header = &self.event(at).header;
-            let state = record.side_mut(&header.origin.side);
-            state.newest = state.newest.max(self.time[at as usize]);
-            if header.origin.link.is_some() && (header.kind.is_said() || header.kind == Kind::Receipt) {
-                linked.push(at);
-            }
-        }
-        linked.sort_by(|a, b| self.compare_places(*a, *b));
-        for at in linked {
-            let origin = &self.event(at).header.origin;
-            record.side_mut(&origin.side).link.clone_from(&origin.link);
-        }
-        let connected = &self.book.newest().sides;
-        for state in &mut record.sides {
-            if connected.get(&state.side).is_some_and(|spec| spec.connected) || self.was_written(&state.side) {
-                let shows = self.shows.get(&*state.side).into_iter().flatten();
-                state.shows = shows.map(|(_, shown)| shown.clone()).collect();
-            }
-        }
-        self.fill_writes(record);
-        self.fill_parks(record);
-    }
-
-    /// Whether a write of ours has left for the side, which may have lost its connector since.
-    fn was_written(&self, side: &SideName) -> bool {
-        let counted = (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]);
-        counted.map(|at| &self.event(at).header).any(|header| {
-            let write = matches!(header.kind, Kind::Sent | Kind::Receipt) && !header.fields.is_empty();
-            write && header.origin.side == *side
-        })
-    }
-
-    /// A write is open until an outcome bears its key or a receipt stands after it: writes to a record go one after the
-    /// other. A receipt of nothing, and a refusal, say nothing of a later try under the same key.
-    fn fill_writes(&self, record: &mut Record) {
-        let counted = (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]);
-        let (sent, outcomes): (Vec<u32>, Vec<u32>) = counted
-            .filter(|at| write_key(self.event(*at)).is_some())
-            .partition(|at| self.event(*at).header.kind == Kind::Sent);
-        let closes = |outcome: u32, sent: u32| {
-            let (by, of) = (self.event(outcome), self.event(sent));
-            let is_receipt = by.header.kind == Kind::Receipt;
-            let after = is_receipt && self.compare_places(sent, outcome).is_lt();
-            let took = is_receipt && !by.header.fields.is_empty();
-            let same = write_key(by) == write_key(of);
-            let so_far = took || self.time[outcome as usize] >= self.time[sent as usize];
-            by.header.origin.side == of.header.origin.side && (after || same && so_far)
-        };
-        let is_open = |sent: &u32| !outcomes.iter().any(|outcome| closes(*outcome, *sent));
-        let mut open: Vec<u32> = sent.into_iter().filter(is_open).collect();
-        open.sort_by(|a, b| self.compare_places(*a, *b));
-        for at in open {
-            let event = self.event(at);
-            let key = write_key(event).expect("a sent event has a key").to_owned();
-            record.side_mut(&event.header.origin.side).in_flight.push(InFlight { key, entry: at });
-        }
-    }
-
-    fn fill_parks(&self, record: &mut Record) {
-        let of_kind = |kinds: &'static [Kind]| {
-            let counted = (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]);
-            counted.filter(|at| kinds.contains(&self.event(*at).header.kind)).collect::<Vec<u32>>()
-        };
-        let released = of_kind(&[Kind::Released]);
-        let mut parked = of_kind(&[Kind::Refused, Kind::Parked]);
-        parked.sort_by(|a, b| {
-            self.event(*a)
-                .header
-                .said_at
-                .cmp(&self.event(*b).header.said_at)
-                .then_with(|| self.event(*a).content().cmp(&self.event(*b).content()))
-        });
-        for at in parked {
-            let header = &self.event(at).header;
-            for (index, field) in header.fields.iter().enumerate() {
-                let lets_go = |other: &&u32| {
-                    let other = &self.event(**other).header;
-                    other.origin.side == header.origin.side
-                        && other.fields.contains(field)
-                        && other.said_at >= header.said_at
-                };
-                if released.iter().any(|other| lets_go(&other)) {
-                    continue;
-                }
-                let carries = header.carries.get(index).cloned().unwrap_or_default();
-                let park = Park { field: field.clone(), carries, entry: at, refused: header.kind == Kind::Refused };
-                record.side_mut(&header.origin.side).parks.push(park);
-            }
-        }
-    }
-
     pub(super) fn line(&self) -> Line {
         let entry = |(heard, parents): (&&Heard, &Vec<u32>)| Entry {
             said: heard.event.header.said,
@@ -710,14 +645,6 @@ impl<'a> Fold<'a> {
             parents: parents.clone(),
         };
         Line::from_entries(self.heard.iter().zip(&self.named).map(entry).collect())
-    }
-}
-
-/// The key of the write that an event is about.
-pub(super) fn write_key(event: &Event) -> Option<&str> {
-    match &event.payload.detail {
-        Detail::Write(key) | Detail::Refusal { key, .. } => Some(key),
-        _ => None,
     }
 }
 

@@ -58,6 +58,11 @@ pub fn spec_for<'b>(kind: &str, field: &str, candidates: &[Candidate], book: &'b
     book.at(corrected(candidates.first()?, book)).field(kind, field)
 }
 
+/// Whether the words on a field of this entry are put together where they differ.
+pub(super) fn is_merged(spec: &FieldSpec) -> bool {
+    spec.rule == Rule::Merge && matches!(spec.kind, FieldType::LongText | FieldType::Set | FieldType::Counter)
+}
+
 fn by_rule(spec: &FieldSpec, candidates: &[Candidate], book: &Rulebook) -> Ruling {
     let last = |authority: Option<&str>| newest_of(candidates, |_| true, authority, book).unwrap_or(0);
     match &spec.rule {
@@ -75,10 +80,7 @@ fn by_rule(spec: &FieldSpec, candidates: &[Candidate], book: &Rulebook) -> Rulin
         Rule::Max => extreme(candidates, Reason::Max),
         Rule::Min => extreme(candidates, Reason::Min),
         Rule::Manual => Ruling { winner: 0, reason: Reason::Manual },
-        Rule::Merge => {
-            let merges = matches!(spec.kind, FieldType::LongText | FieldType::Set | FieldType::Counter);
-            Ruling { winner: 0, reason: if merges { Reason::Merge } else { Reason::LastWrite } }
-        }
+        Rule::Merge => Ruling { winner: 0, reason: if is_merged(spec) { Reason::Merge } else { Reason::LastWrite } },
     }
 }
 

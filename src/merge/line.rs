@@ -35,6 +35,8 @@ struct Reach {
     depth: u32,
     /// Number of steps to the root along first parents.
     height: u32,
+    /// The first parent.
+    first: u32,
     /// An entry further down along first parents.
     jump: u32,
     /// The nearest entry, this one included, along first parents that names several.
@@ -62,7 +64,7 @@ impl Line {
         if line.entries.len() > SCAN_MAX {
             line.by_said = line.entries.iter().zip(0..).map(|(entry, at)| (entry.said, at)).collect();
         }
-        line.reach = vec![Reach { depth: 0, height: 0, jump: NONE, fan: NONE }; line.entries.len()];
+        line.reach = vec![Reach { depth: 0, height: 0, first: NONE, jump: NONE, fan: NONE }; line.entries.len()];
         let mut done = vec![false; line.entries.len()];
         let mut todo: Vec<u32> = Vec::new();
         for start in 0..line.entries.len() as u32 {
@@ -135,7 +137,7 @@ impl Line {
         let parents = &self.entries[at as usize].parents;
         let depth = parents.iter().map(|parent| self.reach[*parent as usize].depth + 1).max().unwrap_or(0);
         let Some(&first) = parents.first() else {
-            return Reach { depth, height: 0, jump: NONE, fan: NONE };
+            return Reach { depth, height: 0, first: NONE, jump: NONE, fan: NONE };
         };
         let below = self.reach[first as usize];
         let jump = match below.jump {
@@ -148,12 +150,21 @@ impl Line {
             }
         };
         let fan = if parents.len() > 1 { at } else { below.fan };
-        Reach { depth, height: below.height + 1, jump, fan }
+        Reach { depth, height: below.height + 1, first, jump, fan }
     }
 
     /// Whether `old` is `new` itself or among what `new` had seen by name.
     pub fn saw(&self, new: u32, old: u32) -> bool {
         let due = self.reach[old as usize];
+        if self.reach[new as usize].depth < due.depth {
+            return false;
+        }
+        self.down_to(new, due.height) == Some(old)
+            || self.reach[new as usize].fan != NONE && self.saw_through_fans(new, old, due)
+    }
+
+    /// As [`Line::saw`], by all parents of entries that name several.
+    fn saw_through_fans(&self, new: u32, old: u32, due: Reach) -> bool {
         let mut todo = vec![new];
         let mut fanned: Vec<u32> = Vec::new();
         while let Some(start) = todo.pop() {
@@ -180,7 +191,7 @@ impl Line {
         while self.reach[at as usize].height > height {
             let jump = self.reach[at as usize].jump;
             let over = self.reach[jump as usize].height >= height;
-            at = if over { jump } else { self.entries[at as usize].parents[0] };
+            at = if over { jump } else { self.reach[at as usize].first };
         }
         (self.reach[at as usize].height == height).then_some(at)
     }

@@ -13,6 +13,7 @@ pub mod fold;
 pub mod judge;
 pub mod line;
 pub mod record;
+mod sides;
 
 pub use advance::{Advance, advance};
 pub use fold::{Fold, Heard, fold};

@@ -331,7 +331,7 @@ impl Script {
     fn next_value(&mut self, record: &RecordId, field: &'static str, shown: &Value) -> Value {
         self.serial += 1;
         match field {
-            "party" => Value::text(*self.chance.pick(&["Democrat", "Republican", "Independent"])),
+            "party" => Value::text(self.chance.pick::<&str>(&["Democrat", "Republican", "Independent"])),
             "interests" => self.interests(shown),
             "notes" => self.notes(shown),
             _ => self.fresh(record, field),

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The layout of derived state that this build writes; another one is rebuilt from the log.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;
 const FILE: &str = "checkpoint";
 const FORMING: &str = "checkpoint.new";
 
@@ -49,6 +49,10 @@ pub struct Checkpoint {
     pub layout: u32,
     /// The sequence up to which sled holds everything.
     pub seq: Seq,
+    /// How many writes wait, by the outbox of that time.
+    pub rows: u64,
+    /// How many pages of sources' numbers there were.
+    pub pages: u64,
     /// The totals at that sequence.
     pub counts: Counts,
     /// What is out of effect because its name was used elsewhere.

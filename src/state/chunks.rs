@@ -67,6 +67,11 @@ pub fn remove(tree: &Tree, name: &[u8]) -> Result<(), sled::Error> {
     (1..count).try_for_each(|chunk| tree.remove(key(name, chunk)).map(|_| ()))
 }
 
+/// The first bytes of a value, from its first chunk and unchecked.
+pub fn head(chunk: &[u8]) -> Option<&[u8]> {
+    chunk.get(FRAME_BYTES..)
+}
+
 /// The name of a first chunk's key; `None` for later chunks.
 pub fn name_of(key: &[u8]) -> Option<&[u8]> {
     key.strip_suffix(&[0, 0, 0])

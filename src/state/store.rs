@@ -80,7 +80,8 @@ impl Store {
         let checkpoint = Checkpoint::read(&*disk, dir);
         if !fresh && let Some(checkpoint) = checkpoint {
             match Self::open_sled(disk.clone(), dir, cache_bytes) {
-                Ok(store) => return Ok((store, Opened::At(checkpoint))),
+                Ok(store) if store.holds(&checkpoint) => return Ok((store, Opened::At(checkpoint))),
+                Ok(_) => tracing::warn!("derived state has lost some of what its checkpoint stands for"),
                 Err(why) => tracing::warn!(error = &why as &dyn std::error::Error, "derived state does not open"),
             }
         }
@@ -105,6 +106,55 @@ impl Store {
         Ok(Store { db, records, lines, sources, outbox, dir: dir.to_owned(), disk })
     }
 
+    /// Whether all is there that a checkpoint stands for: sled passes in silence over what it cannot read when it opens.
+    ///
+    /// Every event is in one line, so the events of all lines, and those of which all records are made, are as many as the
+    /// checkpoint's sequence says. What is there is checked when it is read.
+    fn holds(&self, checkpoint: &Checkpoint) -> bool {
+        let count = || {
+            let events = [&self.records, &self.lines].map(|tree| self.events_until(tree, checkpoint.seq));
+            let [of_records, of_lines] = events;
+            let all = (of_records?, of_lines?) == (checkpoint.seq.0, checkpoint.seq.0);
+            Ok::<_, StateError>(all && self.rows()? >= checkpoint.rows && self.pages()? >= checkpoint.pages)
+        };
+        // As on open: sled may panic over what it finds.
+        match panic::catch_unwind(AssertUnwindSafe(count)) {
+            Ok(Ok(all)) => all,
+            Ok(Err(why)) => {
+                tracing::warn!(error = &why as &dyn std::error::Error, "derived state cannot be read");
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// How many events up to a sequence the values of a tree are made of.
+    fn events_until(&self, tree: &Tree, seq: Seq) -> Result<u64, StateError> {
+        let mut sum = 0;
+        for pair in tree.iter() {
+            let (key, chunk) = pair?;
+            let Some(name) = chunks::name_of(&key) else { continue };
+            let name = String::from_utf8_lossy(name);
+            let stamp = chunks::head(&chunk).and_then(Stamp::read).ok_or_else(|| stampless(&name))?.0;
+            sum += match stamp.last <= seq {
+                true => stamp.events,
+                // Written since: only some of its events are of the checkpoint's time.
+                false => {
+                    self.line(&name)?.map_or(0, |line| line.entries().partition_point(|entry| entry.seq <= seq) as u64)
+                }
+            };
+        }
+        Ok(sum)
+    }
+
+    fn rows(&self) -> Result<u64, StateError> {
+        self.outbox.iter().keys().try_fold(0, |sum, key| Ok(key.map(|_| sum + 1)?))
+    }
+
+    fn pages(&self) -> Result<u64, StateError> {
+        self.sources.iter().keys().try_fold(0, |sum, key| Ok(key.map(|_| sum + 1)?))
+    }
+
     fn put_aside(disk: &dyn Disk, dir: &Path) -> Result<PathBuf, StateError> {
         let free = |number: &u32| !dir.with_extension(format!("aside{number}")).exists();
         let number = (1..).find(free).expect("some number is free");
@@ -125,7 +175,7 @@ impl Store {
     /// If sled fails, or holds something else.
     pub fn record(&self, id: &str) -> Result<Option<Record>, StateError> {
         let bytes = chunks::get(&self.records, id.as_bytes())?;
-        bytes.map(|bytes| decode(id, &bytes)).transpose()
+        bytes.map(|bytes| decode(id, unstamped(id, &bytes)?)).transpose()
     }
 
     /// A record's line.
@@ -134,7 +184,7 @@ impl Store {
     /// As [`Store::record`].
     pub fn line(&self, id: &str) -> Result<Option<Line>, StateError> {
         let Some(bytes) = chunks::get(&self.lines, id.as_bytes())? else { return Ok(None) };
-        Ok(Some(unpack_line(decode(id, &bytes)?)))
+        Ok(Some(unpack_line(decode(id, unstamped(id, &bytes)?)?)))
     }
 
     /// Writes a record and its line.
@@ -142,8 +192,10 @@ impl Store {
     /// # Errors
     /// If sled fails.
     pub fn put_record(&self, id: &str, record: &Record, line: &Line) -> Result<(), StateError> {
-        chunks::put(&self.records, id.as_bytes(), &codec::encode(record))?;
-        chunks::put(&self.lines, id.as_bytes(), &codec::encode(&pack_line(line)))?;
+        let last = line.entries().last().map_or(Seq(0), |entry| entry.seq);
+        let stamp = Stamp { events: line.len() as u64, last };
+        chunks::put(&self.records, id.as_bytes(), &stamp.before(&codec::encode(record)))?;
+        chunks::put(&self.lines, id.as_bytes(), &stamp.before(&codec::encode(&pack_line(line))))?;
         Ok(())
     }
 
@@ -228,7 +280,7 @@ impl Store {
         self.db.flush()?;
         // sled asks the kernel to write, not the disk to keep: its files are synced here, one by one.
         self.sync_files(&self.dir)?;
-        let checkpoint = Checkpoint { layout: LAYOUT, ..checkpoint.clone() };
+        let checkpoint = Checkpoint { layout: LAYOUT, rows: self.rows()?, pages: self.pages()?, ..checkpoint.clone() };
         checkpoint.write(&*self.disk, &self.dir).map_err(|source| self.io("write a checkpoint in", &self.dir, source))
     }
 
@@ -267,6 +319,33 @@ impl Store {
         }
         sum(&self.dir)
     }
+}
+
+/// What stands before a stored record or line: of how many events it is made, and the newest of them.
+#[derive(Clone, Copy)]
+struct Stamp {
+    events: u64,
+    last: Seq,
+}
+
+impl Stamp {
+    fn before(self, bytes: &[u8]) -> Vec<u8> {
+        [&self.events.to_le_bytes(), &self.last.0.to_le_bytes(), bytes].concat()
+    }
+
+    fn read(bytes: &[u8]) -> Option<(Stamp, &[u8])> {
+        let (events, rest) = bytes.split_first_chunk()?;
+        let (last, rest) = rest.split_first_chunk()?;
+        Some((Stamp { events: u64::from_le_bytes(*events), last: Seq(u64::from_le_bytes(*last)) }, rest))
+    }
+}
+
+fn unstamped<'b>(name: &str, bytes: &'b [u8]) -> Result<&'b [u8], StateError> {
+    Stamp::read(bytes).map(|(_, rest)| rest).ok_or_else(|| stampless(name))
+}
+
+fn stampless(name: &str) -> StateError {
+    sled::Error::ReportableBug(format!("the state of {name} is too short")).into()
 }
 
 fn page_key(source: &str, page: u64) -> Vec<u8> {

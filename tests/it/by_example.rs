@@ -3,6 +3,7 @@
 use syncline::{
     event::{Author, Kind, Origin},
     field::{DeleteRule, FieldType, Rule},
+    merge::Record,
     rulebook::{EXISTENCE, Rulebook},
 };
 
@@ -31,6 +32,11 @@ fn told(telling: &Telling, book: &Rulebook) -> Plain {
         assert_eq!(advanced(&heard, book, 0).0, advanced(&heard, book, heard.len()).0);
     }
     plain
+}
+
+/// What the engine makes of the telling; for merged texts, of which the reference cannot tell.
+fn fold_one(telling: &Telling, book: &Rulebook) -> Record {
+    syncline::merge::fold(&logged(&telling.events()), book).0
 }
 
 /// The value, the candidates' values and the reason, in one line.
@@ -112,6 +118,17 @@ fn seen_in_a_circle_waits_for_ever() {
     telling.edit_on(&[0], "portal", 200, &[("phone", "2")]);
     let plain = told(&telling, &crm_decides());
     assert_eq!((plain.waiting, plain.fields.len()), (2, 0));
+}
+
+#[test]
+fn order_free_a_link_that_waited_is_no_older_than_what_names_it() {
+    // The short way took what had waited for a word, whatever it was, and forgot the time of an association.
+    let mut telling = Telling::default();
+    let bond = telling.say(Kind::Associate, Origin::side(side("crm")), 500, Author::default(), &[]);
+    telling.lines[bond].seen = Some(vec![Named::Line(1)]);
+    telling.edit_on(&[], "crm", 100, &[("phone", "1")]);
+    telling.edit_on(&[bond], "crm", 200, &[("phone", "2")]);
+    assert_eq!(verdict(&told(&telling, &crm_decides()), "phone"), "2 of 2 by only");
 }
 
 #[test]
@@ -340,6 +357,67 @@ fn healed_an_edit_that_our_write_overwrote_is_judged_as_concurrent() {
     assert_eq!(verdict(&plain, "phone"), "2 of 2 1 by authority");
     // What the CRM shows differs from what won, so the next projection restores it.
     assert_eq!(plain.shadows["crm"]["phone"], "1");
+}
+
+/// The portal says one thing, we write it to the CRM at 160, whose own older word is heard of late; then the CRM speaks again.
+fn replaced_unheard(field: &str, of_portal: &str, of_crm: &str, again: &str) -> Telling {
+    let mut telling = Telling::default();
+    let first = telling.edit("portal", 100, &[(field, of_portal)]);
+    telling.edit("crm", 120, &[(field, of_crm)]);
+    telling.ours(Kind::Sent, "crm", 150, &[(field, of_portal, &[first])]);
+    telling.ours(Kind::Receipt, "crm", 160, &[(field, of_portal, &[first])]);
+    telling.edit("crm", 200, &[(field, again)]);
+    telling
+}
+
+#[test]
+fn healed_a_merged_field_builds_on_what_its_side_showed() {
+    // The CRM's user of 200 had our write before him, not what it had replaced. His word was taken as a change to all that
+    // the CRM had ever said, and so as taking out what he never saw.
+    let set = replaced_unheard("tags", r#"["a"]"#, r#"["b"]"#, r#"["a","c"]"#);
+    let book = rules(&[("tags", FieldType::Set, Rule::Merge)]);
+    assert_eq!(verdict(&told(&set, &book), "tags"), r#"["a","b","c"] of ["a","c"] ["b"] by merge"#);
+    let counter = replaced_unheard("visits", "5", "2", "6");
+    let book = rules(&[("visits", FieldType::Counter, Rule::Merge)]);
+    assert_eq!(verdict(&told(&counter, &book), "visits"), "8 of 6 2 by merge");
+    let text = replaced_unheard("notes", "\"from the portal\"", "\"heard late. \"", "\"from the portal, read\"");
+    let record = fold_one(&text, &rules(&[("notes", FieldType::LongText, Rule::Merge)]));
+    let shown = record.field("notes").expect("it was said").value().as_text().expect("a text").to_owned();
+    assert!(shown.contains("heard late. ") && shown.contains("from the portal, read"), "{shown}");
+}
+
+#[test]
+fn side_order_under_any_other_rule_the_newest_word_supersedes_what_a_write_replaced() {
+    let set = replaced_unheard("tags", r#"["a"]"#, r#"["b"]"#, r#"["a","c"]"#);
+    for rule in [Rule::LastWriteWins(None), Rule::Authority(side("portal")), Rule::Manual] {
+        let plain = told(&set, &rules(&[("tags", FieldType::Set, rule)]));
+        assert_eq!(verdict(&plain, "tags"), r#"["a","c"] of ["a","c"] by only"#);
+    }
+    // Nor where the rule was to merge only before: the rule in force judges, and it goes by side order.
+    let mut book = rules(&[("tags", FieldType::Set, Rule::Merge)]);
+    let later = rules(&[("tags", FieldType::Set, Rule::LastWriteWins(None))]).newest().clone();
+    book.add_edition(syncline::clock::Millis(crate::telling::BEGIN + 190), "later", later);
+    assert_eq!(verdict(&told(&set, &book), "tags"), r#"["a","c"] of ["a","c"] by only"#);
+}
+
+#[test]
+fn side_order_a_word_that_a_write_carried_is_part_of_what_its_side_showed() {
+    let mut telling = Telling::default();
+    let first = telling.edit("portal", 100, &[("tags", r#"["a"]"#)]);
+    let second = telling.edit("crm", 120, &[("tags", r#"["b"]"#)]);
+    telling.ours(Kind::Receipt, "crm", 160, &[("tags", r#"["a","b"]"#, &[first, second])]);
+    telling.edit("crm", 200, &[("tags", r#"["a"]"#)]);
+    let plain = told(&telling, &rules(&[("tags", FieldType::Set, Rule::Merge)]));
+    assert_eq!(verdict(&plain, "tags"), r#"["a"] of ["a"] by only"#);
+}
+
+#[test]
+fn existence_ends_with_a_delete_by_the_side_whose_own_word_a_write_had_replaced() {
+    // The CRM's own edit of 120 stood against the CRM's delete of 300, because our write of 160 lay between.
+    let mut telling = replaced_unheard("tags", r#"["a"]"#, r#"["b"]"#, r#"["a","c"]"#);
+    telling.say(Kind::Delete, Origin::side(side("crm")), 300, Author::default(), &[(EXISTENCE, "false")]);
+    let book = rules_with(&[("tags", FieldType::Set, Rule::Merge)], DeleteRule::EditWins);
+    assert_eq!(told(&telling, &book).existence, "deleted");
 }
 
 #[test]

@@ -306,7 +306,29 @@ impl<'a> Reading<'a> {
     }
 
     /// What happened before what, as far as `field` is concerned.
+    ///
+    /// The words on a merged field are changes to what their side showed: what a write of ours had replaced by then is
+    /// not among it. Whether the field is merged must be clear either way.
     fn happened_before(&self, field: &str, words: &[Word]) -> Square {
+        let plain = self.relation(field, words, false);
+        let as_shown = self.relation(field, words, true);
+        let merged = [&plain, &as_shown].into_iter().all(|before| self.is_merged(field, words, before));
+        if merged { as_shown } else { plain }
+    }
+
+    fn is_merged(&self, field: &str, words: &[Word], before: &Square) -> bool {
+        let newest = last_words(field, words, before).into_iter().map(|word| word.corrected).max();
+        let spec = newest.map(|newest| self.spec(newest, field));
+        spec.is_some_and(|spec| {
+            let merges = matches!(spec.kind, FieldType::LongText | FieldType::Set | FieldType::Counter);
+            spec.rule == Rule::Merge && merges
+        })
+    }
+
+    /// The relation by side order; with `as_shown` without the words that a write of ours had replaced.
+    // One index runs over statements and both squares alike.
+    #[allow(clippy::needless_range_loop)]
+    fn relation(&self, field: &str, words: &[Word], as_shown: bool) -> Square {
         let count = self.told.len();
         let mut by_clock = vec![vec![false; count]; count];
         for after in 0..count {
@@ -316,8 +338,8 @@ impl<'a> Reading<'a> {
             }
             for word in words.iter().filter(|word| word.field == field) {
                 let own_line = self.told[word.by].header.origin == header.origin;
-                let earlier =
-                    own_line && self.time[word.by] < self.time[after] && !self.overwritten(field, word.by, after);
+                let replaced = as_shown && self.overwritten(field, word.by, after);
+                let earlier = own_line && self.time[word.by] < self.time[after] && !replaced;
                 let mut said = word.repeats.iter().chain([&word.by]).map(|by| self.told[*by].header.said);
                 by_clock[word.by][after] |= earlier || said.any(|said| self.learned(after, field, said));
                 by_clock[word.by][after] |= word.repeats.contains(&after);
@@ -337,18 +359,15 @@ impl<'a> Reading<'a> {
         closed(join(&self.named, &kept))
     }
 
-    /// Whether a write of ours replaced what the side's `before` had put there, before its `after` spoke; fields that
-    /// may merge only.
+    /// Whether a write of ours replaced what the side's `before` had put there, before its `after` spoke.
     fn overwritten(&self, field: &str, before: usize, after: usize) -> bool {
-        let merges = field != EXISTENCE && self.book.may_merge(self.kind_of_record(), field);
-        merges
-            && (0..self.told.len()).any(|receipt| {
-                self.told[receipt].header.kind == Kind::Receipt
-                    && self.side(receipt) == self.side(after)
-                    && self.carries(receipt, field).is_some()
-                    && self.time[before] < self.time[receipt]
-                    && self.time[receipt] < self.time[after]
-            })
+        (0..self.told.len()).any(|receipt| {
+            self.told[receipt].header.kind == Kind::Receipt
+                && self.side(receipt) == self.side(after)
+                && self.carries(receipt, field).is_some()
+                && self.time[before] < self.time[receipt]
+                && self.time[receipt] < self.time[after]
+        })
     }
 
     /// Whether a receipt, or its like, told the side of that statement before `after` spoke.
@@ -371,8 +390,11 @@ impl<'a> Reading<'a> {
 
     /// The words on the field that no other word on it superseded.
     fn candidates<'w>(&self, field: &str, words: &'w [Word]) -> Vec<&'w Word> {
-        let before = self.happened_before(field, words);
-        let on_field: Vec<&Word> = words.iter().filter(|word| word.field == field).collect();
-        on_field.iter().copied().filter(|word| !on_field.iter().any(|other| before[word.by][other.by])).collect()
+        last_words(field, words, &self.happened_before(field, words))
     }
+}
+
+fn last_words<'w>(field: &str, words: &'w [Word], before: &Square) -> Vec<&'w Word> {
+    let on_field: Vec<&Word> = words.iter().filter(|word| word.field == field).collect();
+    on_field.iter().copied().filter(|word| !on_field.iter().any(|other| before[word.by][other.by])).collect()
 }

@@ -61,7 +61,9 @@ pub struct Setting {
 
 pub fn setting() -> impl Strategy<Value = Setting> {
     let write = prop::option::weighted(0.2, prop::collection::vec(0u8..5, 1..3));
-    let field = (0u8..14, prop::collection::vec((0u8..9, 0u8..5, write), 3));
+    // Types that may merge come more often than the others.
+    let kind = prop_oneof![3 => 0u8..14, 1 => 11u8..14];
+    let field = (kind, prop::collection::vec((0u8..9, 0u8..5, write), 3));
     let delete = prop_oneof![Just(DeleteRule::DeleteWins), Just(DeleteRule::EditWins), Just(DeleteRule::Manual)];
     (
         prop::collection::vec(side_setting(), 2..=5),

@@ -63,6 +63,8 @@ enum Act {
     Observe { back: u8, value: Option<u8>, sight: Sight },
     /// The side already shows what some line said.
     Settle { side: u8, back: u8 },
+    /// A side says something on a field, a write of another side's word replaces it unheard, and the side speaks again.
+    Overtaken { side: u8, other: u8, field: u8, values: [u8; 3], carried: bool, sight: Sight },
     /// The record is made, deleted or brought back.
     Existence { side: u8, kind: u8, words: Words, sight: Sight, author: u8 },
     /// A person decides, having seen nearly all.
@@ -107,8 +109,13 @@ fn act() -> impl Strategy<Value = Act> {
         .prop_map(|((kind, side, words, at, author, sight), (carries, seq, branch), (name, existence))| {
             Act::Noise { kind, side, words, at, author, sight, carries, seq, branch, name, existence }
         });
+    let field = || prop_oneof![2 => Just(0u8), 1 => 0u8..4];
+    let overtaken = (0u8..5, 0u8..5, field(), [0u8..4, 0u8..4, 0u8..4], prop::bool::weighted(0.2), sight()).prop_map(
+        |(side, other, field, values, carried, sight)| Act::Overtaken { side, other, field, values, carried, sight },
+    );
     prop_oneof![
         8 => edit,
+        2 => overtaken,
         5 => (0u8..5, 0u8..3).prop_map(|(side, back)| Act::Write { side, back }),
         5 => (prop_oneof![4 => Just(0u8), 1 => Just(1), 1 => Just(2)], any::<bool>(), 0u8..2, late())
             .prop_map(|(kind, only, back, late)| Act::Outcome { kind, only, back, late }),
@@ -247,6 +254,7 @@ impl Stage<'_> {
                     self.repeat(Kind::Settled, side, at, Author::engine(), &shown).carries = carries;
                 }
             }
+            Act::Overtaken { .. } => self.overtaken(act),
             Act::Existence { side, kind, words, sight, author } => {
                 let (side, seen, spoken) = (self.setting.side(*side), self.sees(sight), self.spoken(words));
                 let (origin, at) = (self.origin(side, 0), self.reading(side, 0));
@@ -277,6 +285,26 @@ impl Stage<'_> {
             Act::Again { line, value, sight, author } => self.again(*line, *value, sight, *author),
             Act::Noise { .. } => self.noise(act),
         }
+    }
+
+    fn overtaken(&mut self, act: &Act) {
+        let Act::Overtaken { side, other, field, values, carried, sight } = act else { return };
+        let (side, other) = (self.setting.side(*side), self.setting.side(*other));
+        let [of_other, replaced, again] = values.map(|value| self.spoken(&vec![(*field, value)]));
+        let others = self.telling.lines.len();
+        let (origin, at) = (self.origin(other, 0), self.reading(other, 0));
+        self.tell(Kind::Edit, origin, at, Author::default(), &of_other);
+        let own = self.telling.lines.len();
+        let origin = self.origin(side, 0);
+        let at = self.reading(side, 0);
+        self.tell(Kind::Edit, origin.clone(), at, Author::default(), &replaced);
+        self.now += 4;
+        let at = self.reading(side, 0);
+        let carries = if *carried { vec![Named::Line(others), Named::Line(own)] } else { vec![Named::Line(others)] };
+        self.tell(Kind::Receipt, origin.clone(), at, Author::engine(), &of_other).carries = vec![carries];
+        self.now += 4;
+        let (at, seen) = (self.reading(side, 0), self.sees(sight));
+        self.tell(Kind::Edit, origin, at, Author::user("ana"), &again).seen = seen;
     }
 
     fn outcome(&mut self, kind: u8, only: bool, back: u8, late: i64) {

@@ -157,12 +157,12 @@ impl Reading<'_> {
         }
     }
 
-    /// Whether the delete knew all that the edit says of fields.
+    /// Whether the delete knew all that the edit says of fields: its side's own words also where a write had replaced them.
     fn known(&self, edit: usize, delete: usize, words: &[Word]) -> bool {
         words
             .iter()
             .filter(|word| word.by == edit && word.field != EXISTENCE)
-            .all(|word| self.happened_before(&word.field, words)[edit][delete])
+            .all(|word| self.relation(&word.field, words, false)[edit][delete])
     }
 
     pub fn parked(&self, winners: &BTreeMap<&str, SaidId>) -> BTreeSet<(String, String)> {

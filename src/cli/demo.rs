@@ -1,0 +1,37 @@
+//! The main job in one command: two pretend sides, faults, and a comparison at the end.
+
+use std::{io::Write, path::Path};
+
+use super::{
+    args::Demo,
+    failure::{End, Failure},
+    tell,
+};
+use crate::sim::demo::{self, DemoError, Options};
+
+/// Runs the demo and tells what happened; exit code 1 if anything disagrees.
+pub fn demo(args: &Demo, store: Option<&Path>, json: bool, out: &mut dyn Write) -> Result<End, Failure> {
+    let default = Options::default();
+    let options = Options {
+        store: store.map_or(default.store, Path::to_owned),
+        seed: args.seed,
+        records: args.records,
+        edits: args.edits,
+    };
+    let bar = tell::Progress::of("edits", options.edits, false);
+    let report = demo::run(&options, &mut |progress| {
+        bar.doing(progress.doing);
+        bar.at(progress.done);
+    });
+    drop(bar);
+    let report = report.map_err(|why| match why {
+        DemoError::Engine(why) => Failure::Engine(why),
+        why => Failure::Demo(why),
+    })?;
+    if json {
+        tell::json(out, &report)?;
+    } else {
+        writeln!(out, "{report}")?;
+    }
+    Ok(End::well(report.is_well()))
+}
