@@ -1,7 +1,7 @@
 //! The event: one statement about one record, as it lies in the log.
 //!
 //! A header says who, when, about what, and commits to the payload by a keyed hash; the payload
-//! holds the values. Both are stored as the canonical bytes of [`codec`](crate::codec), and
+//! holds the values. Both are stored as the canonical bytes of [`codec`], and
 //! the [`EventId`] is the hash of the header's bytes as stored.
 
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,7 @@
 //! The command line: arguments in, an exit code out.
 //!
 //! What was asked for goes to standard output, everything else to standard error. One file holds one group of
-//! commands; [`open`] opens stores for all of them, [`tell`] is how they speak to people and programs.
+//! commands; `open` opens stores for all of them, `tell` is how they speak to people and programs.
 
 mod args;
 mod bench;

@@ -160,7 +160,7 @@ impl Disk for RealDisk {
         }
         file.set_len(0)?;
         file.write_all(holder.as_bytes())?;
-        Ok(Box::new(RealLock { _file: file }))
+        Ok(Box::new(RealLock { file }))
     }
 }
 
@@ -188,9 +188,17 @@ impl DiskFile for RealFile {
     }
 }
 
-// The operating system lets go of the lock when the file is closed.
 struct RealLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for RealLock {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a child that is just being started still has a copy of it, and with it the lock.
+        if let Err(why) = self.file.unlock() {
+            tracing::warn!(error = &why as &dyn std::error::Error, "the store's lock was not let go");
+        }
+    }
 }
 
 impl DiskLock for RealLock {}

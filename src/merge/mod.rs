@@ -1,6 +1,6 @@
 //! Merge: from a record's events to its resolved state.
 //!
-//! [`fold`] resolves a record from the set of its events; [`advance`] takes one more event in
+//! [`fold()`] resolves a record from the set of its events; [`advance()`] takes one more event in
 //! where that is certain without the others. Rules are plain functions over candidates
 //! ([`judge`]), what happened before what is in [`before`], and only [`document`] knows Automerge.
 //! Nothing here knows disk, network or clock.
