@@ -1,6 +1,9 @@
 //! What was said of a record, in order, and what became of each word.
 
-use std::{cmp::Reverse, collections::{BinaryHeap, HashSet}};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashSet},
+};
 
 use rustc_hash::FxHashMap;
 use serde::Serialize;

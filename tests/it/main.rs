@@ -6,6 +6,7 @@ mod damage;
 mod data;
 mod datasets;
 mod documents;
+mod isolation;
 mod journey;
 mod kill;
 mod laws;
