@@ -1,9 +1,6 @@
 //! What was said of a record, in order, and what became of each word.
 
-use std::{
-    cmp::Reverse,
-    collections::{BinaryHeap, HashSet},
-};
+use std::{cmp::Reverse, collections::BinaryHeap};
 
 use rustc_hash::FxHashMap;
 use serde::Serialize;
@@ -145,7 +142,7 @@ pub(super) struct Standings<'a> {
 
 impl<'a> Standings<'a> {
     pub(super) fn of(story: &'a Story, events: &'a [Heard]) -> Self {
-        // A side repeats what we wrote or read back, or what it said itself at the same time.
+        // A side repeats what we wrote or read back, or, in a linear word, what it said itself at the same time.
         let heard_back = |heard: &Heard| matches!(heard.event.header.kind, Kind::Sent | Kind::Receipt | Kind::Observe);
         let record = &story.record;
         let twice = events.iter().any(|heard| {
@@ -153,10 +150,7 @@ impl<'a> Standings<'a> {
             story.line.find(&said).is_none_or(|at| story.line.entries()[at as usize].seq != heard.seq)
         });
         let odd = twice || !record.waiting.is_empty() || !record.contradicted.is_empty();
-        let mut times = HashSet::new();
-        let linear = events.iter().map(|heard| &heard.event.header).filter(|header| header.seen.is_none());
-        let tied = linear.map(|header| (&header.origin.side, header.said_at)).any(|time| !times.insert(time));
-        let fold = (odd || tied || events.iter().any(heard_back)).then(|| Fold::new(events, &story.book));
+        let fold = (odd || record.timed || events.iter().any(heard_back)).then(|| Fold::new(events, &story.book));
         Standings { story, fold }
     }
 
