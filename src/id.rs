@@ -324,6 +324,23 @@ impl RecordId {
         Ok(RecordId(text.into()))
     }
 
+    /// The record that a side's own id stands for: `KIND/SIDE:ID`, whatever it is linked with.
+    ///
+    /// # Errors
+    /// If the side's id is empty, too long, or holds control characters.
+    pub fn on_side(kind: &str, side: &str, link: &str) -> Result<Self, NameError> {
+        check_name(link)?;
+        RecordId::new(&format!("{kind}/{side}:{link}"))
+    }
+
+    /// The side and its own id, if this is the form of [`RecordId::on_side`].
+    ///
+    /// A record named by an import may look the same by accident; whether there is such a side, the manifest tells.
+    pub fn side_and_link(&self) -> Option<(&str, &str)> {
+        let (_, id) = self.0.split_once('/')?;
+        id.split_once(':').filter(|(side, link)| !side.is_empty() && !link.is_empty())
+    }
+
     /// The line of events that concern the whole tenant: manifests, clocks.
     pub fn tenant() -> Self {
         RecordId("".into())

@@ -61,7 +61,13 @@ impl Engine {
     /// If the log or the state fails.
     pub fn observe(&self, side: &SideName, record: &RecordId, seen: Seen) -> Result<(), EngineError> {
         let core = self.core()?;
-        let ask = Ask { side: side.clone(), record: record.clone(), link: seen.link.clone(), fields: Vec::new() };
+        let ask = Ask {
+            side: side.clone(),
+            record: record.clone(),
+            link: seen.link.clone(),
+            fields: Vec::new(),
+            about: None,
+        };
         let now = self.now();
         self.take_seen(core, &ask, seen, now)
     }

@@ -12,7 +12,7 @@ use crate::{
     merge::Record,
     projection::{self, Plan, Put},
     rulebook::{EXISTENCE, Edition},
-    send::{Ask, Outcome, Receipt, Write},
+    send::{Ask, InDoubt, Outcome, Receipt, Write},
     value::Value,
 };
 
@@ -226,7 +226,8 @@ impl Engine {
         if (open && row.unsent.is_none()) || plan.puts.is_empty() {
             let fields = if open { Vec::new() } else { plan.doubts };
             row.busy = true;
-            asks.push(Ask { side, record: record.clone(), link, fields });
+            let about = self.in_doubt(core, record, &side)?;
+            asks.push(Ask { side, record: record.clone(), link, fields, about });
             return Ok(());
         }
         let write = Write::of(self, &side, record, &state, plan.puts, row.attempts);
@@ -236,6 +237,23 @@ impl Engine {
         }
         writes.push(write);
         Ok(())
+    }
+
+    /// The newest write of which nothing is known.
+    fn in_doubt(&self, core: &mut Core, record: &RecordId, side: &SideName) -> Result<Option<InDoubt>, EngineError> {
+        let held = core.hold(record)?;
+        let Some(open) = held.record.side(side).and_then(|state| state.in_flight.last()) else { return Ok(None) };
+        let entry = &held.line.entries()[open.entry as usize];
+        let (key, seq, place) = (open.key.clone(), entry.seq, entry.place);
+        let sent = self.event_at(seq, place)?;
+        let existence = sent.words().find(|(field, _)| ***field == *EXISTENCE).map(|(_, value)| value.clone());
+        let words = sent.words().filter(|(field, _)| ***field != *EXISTENCE);
+        Ok(Some(InDoubt {
+            key,
+            left: sent.header.heard_at.millis(),
+            create: existence == Some(Value::bool(true)),
+            fields: words.map(|(field, value)| (field.clone(), value.clone())).collect(),
+        }))
     }
 
     /// Takes what became of writes.

@@ -302,6 +302,7 @@ impl Sender {
                 record: record.clone(),
                 link: link.clone(),
                 fields: Vec::new(),
+                about: None,
             };
             let asks: Vec<Ask> = part.iter().map(ask).collect();
             let mut answers = self.connector.read_back(&asks).await;

@@ -14,5 +14,5 @@ pub mod write;
 
 pub use connector::{BoxFuture, Connector};
 pub use driver::{Sender, Settings, Stepped};
-pub use read_back::{Ask, Past, ReadError, Seen, SeenField};
+pub use read_back::{Ask, InDoubt, Past, ReadError, Seen, SeenField};
 pub use write::{Outcome, Receipt, Write};

@@ -18,6 +18,21 @@ pub struct Ask {
     pub link: Option<Box<str>>,
     /// The fields; empty: all.
     pub fields: Vec<FieldName>,
+    /// The write of which nothing is known, where that is why the side is asked.
+    pub about: Option<InDoubt>,
+}
+
+/// A write that has left and that may or may not have taken effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InDoubt {
+    /// Its key, as in [`Write::key`](super::Write::key).
+    pub key: String,
+    /// When it left, by our clock.
+    pub left: Millis,
+    /// Whether it was to make the record.
+    pub create: bool,
+    /// What it was to set.
+    pub fields: Vec<(FieldName, Value)>,
 }
 
 /// The answer to an [`Ask`].

@@ -1,0 +1,1 @@
+//! The service on HTTP: webhooks in, records and changes out.

@@ -1,0 +1,1 @@
+//! A tenant kept running: senders, polls, reconciliation, one after the other or side by side.

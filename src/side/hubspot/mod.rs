@@ -1,0 +1,1 @@
+//! HubSpot: what its CRM API says and takes.

@@ -1,0 +1,1 @@
+//! A portal: Standard Webhooks in both directions.

@@ -1,0 +1,1 @@
+//! A pretend HubSpot account on HTTP, with faults to order.

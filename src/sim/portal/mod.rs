@@ -1,0 +1,1 @@
+//! A pretend portal on HTTP, with faults to order.

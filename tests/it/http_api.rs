@@ -1,0 +1,1 @@
+//! The HTTP API: changes in, records, history and live changes out.

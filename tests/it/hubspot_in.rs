@@ -1,0 +1,1 @@
+//! What HubSpot sends: signatures, webhooks, properties.

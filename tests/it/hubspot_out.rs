@@ -1,0 +1,1 @@
+//! What HubSpot is sent and asked: writes, reads, pages, quotas.

@@ -1,0 +1,1 @@
+//! The right record: links, merges, undoing both.

@@ -1,0 +1,1 @@
+//! Nothing outside a principal's permission is reachable.

@@ -1,0 +1,1 @@
+//! The portal's dialect, both ways, against the pretend portal.

@@ -1,0 +1,1 @@
+//! A tenant kept running: polls, reconciliation, reload, alarms.
