@@ -1,3 +1,4 @@
 //! HubSpot: what its CRM API says and takes.
 
 pub mod object;
+pub mod signature;
