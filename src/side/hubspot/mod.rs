@@ -2,3 +2,5 @@
 
 pub mod object;
 pub mod signature;
+pub mod statement;
+pub mod webhook;
