@@ -9,7 +9,7 @@ use rustc_hash::FxBuildHasher;
 
 use super::{EngineError, Said, guard::LoopGuard, outbox::Row};
 use crate::{
-    clock::{Clock, Hlc},
+    clock::{Clock, Hlc, Millis},
     event::{Detail, Event, Header, Kind, Sealed},
     id::{FieldName, Place, RecordId, SaidId, Seq, SideName, TenantKey},
     log::{Entry, Log},
@@ -76,6 +76,12 @@ pub(super) struct Core {
     pub(super) rows_changed: BTreeSet<(SideName, RecordId)>,
     /// Records whose plans have to be looked at.
     pub(super) touched: BTreeSet<RecordId>,
+    /// Whether what is touched now comes from bulk reading.
+    pub(super) bulk: bool,
+    /// The sides and kinds of which nothing is made yet.
+    pub(super) unread: BTreeSet<(SideName, String)>,
+    /// When each side was last heard of, by our clock, since the store was opened.
+    pub(super) heard_of: BTreeMap<SideName, Millis>,
     /// Watches for fields that change hands too often.
     pub(super) guard: LoopGuard,
     pub(super) held: HashMap<RecordId, Box<Held>, FxBuildHasher>,
@@ -121,6 +127,9 @@ impl Core {
             rows: BTreeMap::new(),
             rows_changed: BTreeSet::new(),
             touched: BTreeSet::new(),
+            bulk: false,
+            unread: BTreeSet::new(),
+            heard_of: BTreeMap::new(),
             guard: LoopGuard::default(),
             held: HashMap::default(),
             pages: HashMap::default(),
@@ -253,6 +262,7 @@ impl Core {
         let header = &heard.event.header;
         self.last = heard.seq;
         self.heard = self.heard.max(header.heard_at);
+        self.note_side(header);
         self.count(header);
         self.note_name(log, &heard)?;
         if header.record.is_empty() {
@@ -267,6 +277,18 @@ impl Core {
             self.touched.insert(record);
         }
         Ok(())
+    }
+
+    /// Notes that a side was heard of.
+    fn note_side(&mut self, header: &Header) {
+        if !header.kind.is_said() && header.kind != Kind::Receipt {
+            return;
+        }
+        let now = header.heard_at.millis();
+        match self.heard_of.get_mut(&header.origin.side) {
+            Some(at) => *at = now.max(*at),
+            None => drop(self.heard_of.insert(header.origin.side.clone(), now)),
+        }
     }
 
     fn count(&mut self, header: &Header) {

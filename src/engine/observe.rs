@@ -79,8 +79,20 @@ impl Engine {
         seen: Seen,
         now: Millis,
     ) -> Result<(), EngineError> {
+        let drafts = self.fitting_drafts(&mut core, ask, seen, now)?;
+        self.finish(core, drafts)
+    }
+
+    /// The statements that a reading makes, without those that the manifest has no place for.
+    pub(super) fn fitting_drafts(
+        &self,
+        core: &mut Core,
+        ask: &Ask,
+        seen: Seen,
+        now: Millis,
+    ) -> Result<Vec<Draft>, EngineError> {
         let edition = core.book.newest().clone();
-        let drafts = self.seen_drafts(&mut core, ask, seen, now)?;
+        let drafts = self.seen_drafts(core, ask, seen, now)?;
         let fits = |draft: &Draft| {
             Engine::check(&edition, draft)
                 .inspect_err(
@@ -90,7 +102,7 @@ impl Engine {
         };
         let drafts = drafts.into_iter().filter(fits).collect();
         core.touched.insert(ask.record.clone());
-        self.finish(core, drafts)
+        Ok(drafts)
     }
 
     fn seen_drafts(&self, core: &mut Core, ask: &Ask, seen: Seen, now: Millis) -> Result<Vec<Draft>, EngineError> {
