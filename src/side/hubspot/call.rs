@@ -100,6 +100,7 @@ impl Call {
 }
 
 /// Why a call brought nothing.
+#[derive(Clone)]
 pub enum Trouble {
     /// It certainly did not take effect; it may be tried again after so many milliseconds, or whenever it suits if zero.
     NotTaken(i64),
