@@ -1,1 +1,3 @@
 //! A portal: Standard Webhooks in both directions.
+
+pub mod signature;
