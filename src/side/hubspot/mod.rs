@@ -15,6 +15,9 @@ pub mod offset;
 mod pages;
 mod read;
 mod shape;
+pub mod signature;
+pub mod statement;
+pub mod webhook;
 pub mod token;
 
 pub use account::{HubSpot, Setting};
