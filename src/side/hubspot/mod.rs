@@ -1,1 +1,3 @@
 //! HubSpot: what its CRM API says and takes.
+
+pub mod object;
