@@ -286,6 +286,16 @@ impl<'a> Members<'a> {
         self.take(name).ok_or_else(|| Misread::Missing { place: short(&place) })
     }
 
+    /// Takes out a member that has to be there and may be null.
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub fn nullable(&mut self, name: &str) -> Result<At<'a>, Misread> {
+        let index = self.members.iter().position(|(known, _)| known == name);
+        let missing = || Misread::Missing { place: short(&below(&self.place, name)) };
+        Ok(self.members.swap_remove(index.ok_or_else(missing)?).1)
+    }
+
     /// What was not taken, by name.
     pub fn rest(mut self) -> Vec<(Cow<'a, str>, At<'a>)> {
         self.members.sort_by(|a, b| a.0.cmp(&b.0));
@@ -326,7 +336,9 @@ mod tests {
         let time = |text: &str| read(text.as_bytes()).expect("JSON").time().map(|time| time.0).ok();
         assert_eq!(time("\"2026-03-01T12:00:00.5+01:00\""), Some(1_772_362_800_500));
         assert_eq!(time("1772362800500"), Some(1_772_362_800_500));
-        for wrong in ["\"2026-03-01\"", "\"2026-03-01T12:00:00\"", "\"soon\"", "1.5", "9223372036854775807", "[]", "true"] {
+        for wrong in
+            ["\"2026-03-01\"", "\"2026-03-01T12:00:00\"", "\"soon\"", "1.5", "9223372036854775807", "[]", "true"]
+        {
             assert_eq!(time(wrong), None, "{wrong}");
         }
     }
