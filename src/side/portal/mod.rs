@@ -1,8 +1,13 @@
 //! A portal: Standard Webhooks in both directions.
 
+mod answer;
+mod connector;
 pub mod hook;
+mod message;
 pub mod place;
 pub mod signature;
+
+pub use connector::{Alarm, Calls, OpenError, Portal};
 
 #[cfg(test)]
 pub(crate) mod tests {
