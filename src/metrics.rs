@@ -46,6 +46,7 @@ struct Families {
     conflicts_open: IntGaugeVec,
     records: IntGaugeVec,
     bytes: IntGaugeVec,
+    ready: IntGaugeVec,
     http_seconds: HistogramVec,
     http_active: IntGauge,
     connections: IntGauge,
@@ -163,6 +164,7 @@ impl Metrics {
             conflicts: counter("conflicts_total", "Conflicts that persons settled over HTTP.", &["resolution"]),
             conflicts_open: gauge("conflicts_open", "Fields whose candidates differ.", &["tenant"]),
             records: gauge("records", "Records of which something was said.", &["tenant"]),
+            ready: gauge("tenant_ready", "Whether a tenant could work when that was last asked.", &["tenant"]),
             bytes: gauge("store_bytes", "What a store takes on disk.", &["tenant", "part"]),
             http_seconds: times(
                 "http_server_request_duration_seconds",
@@ -282,6 +284,11 @@ impl Metrics {
         set(&self.0.dead_letters, &[tenant], totals.parked);
         set(&self.0.bytes, &[tenant, "log"], totals.log_bytes);
         set(&self.0.bytes, &[tenant, "state"], totals.state_bytes);
+    }
+
+    /// Whether a tenant can work.
+    pub fn ready(&self, tenant: &str, ready: bool) {
+        self.0.ready.with_label_values(&[tenant]).set(i64::from(ready));
     }
 
     /// A request and its answer; `route` is the route's template, never the path.
