@@ -23,6 +23,32 @@ pub enum AlarmKind {
     Paused,
     /// The side refused to be read, and would again.
     Refused,
+    /// Calls to the side show something that needs a person: it does not accept our token, say.
+    Trouble,
+}
+
+impl AlarmKind {
+    /// All of them.
+    pub const ALL: [AlarmKind; 6] = [
+        AlarmKind::Unreachable,
+        AlarmKind::Stale,
+        AlarmKind::Clock,
+        AlarmKind::Paused,
+        AlarmKind::Refused,
+        AlarmKind::Trouble,
+    ];
+
+    /// One word for metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            AlarmKind::Unreachable => "unreachable",
+            AlarmKind::Stale => "stale",
+            AlarmKind::Clock => "clock",
+            AlarmKind::Paused => "paused",
+            AlarmKind::Refused => "refused",
+            AlarmKind::Trouble => "trouble",
+        }
+    }
 }
 
 /// An alarm that stands.
@@ -49,7 +75,7 @@ impl Alarms {
         match self.standing().entry((side.clone(), kind)) {
             std::collections::btree_map::Entry::Occupied(mut stands) => stands.get_mut().text = text,
             std::collections::btree_map::Entry::Vacant(free) => {
-                tracing::warn!(%side, alarm = ?kind, text, "alarm");
+                tracing::warn!(%side, alarm = kind.name(), text, "alarm");
                 free.insert(Alarm { side: side.clone(), kind, since: now, text });
             }
         }
@@ -58,7 +84,7 @@ impl Alarms {
     /// Clears an alarm whose cause has gone.
     pub fn clear(&self, side: &SideName, kind: AlarmKind) {
         if self.standing().remove(&(side.clone(), kind)).is_some() {
-            tracing::info!(%side, alarm = ?kind, "alarm over");
+            tracing::info!(%side, alarm = kind.name(), "alarm over");
         }
     }
 

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::Millis,
-    id::SideName,
+    id::{RecordId, SideName},
     log::disk::{Disk, RealDisk},
 };
 
@@ -96,6 +96,8 @@ pub struct SideMarks {
     pub poll: BTreeMap<String, PollMark>,
     /// The last reconciliation.
     pub reconcile: ReconcileMark,
+    /// Records that have to be read, with the side's own ids for them.
+    pub wanted: BTreeMap<RecordId, Box<str>>,
 }
 
 #[derive(Serialize, Deserialize)]

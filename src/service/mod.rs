@@ -14,6 +14,8 @@
 
 mod alarm;
 mod backfill;
+mod dialects;
+mod hooks;
 mod marks;
 mod poll;
 mod reach;
@@ -23,9 +25,11 @@ mod run;
 mod side;
 mod status;
 mod tenant;
+mod wants;
 
 pub use alarm::{Alarm, AlarmKind};
 pub use backfill::BackfillProgress;
+pub use dialects::{Network, open_hubspot};
 pub use marks::{BackfillMark, Marks, MarksError, PollMark, PollWalk, ReconcileMark, SideMarks};
 pub use reach::{ClockReading, Context, Dialects, Gauge, InProcess, QuotaLeft, Reach, ReachError};
 pub use reader::ServiceError;
@@ -33,3 +37,4 @@ pub use reconcile::{DRIFTS_MAX, Report};
 pub use run::GRACE;
 pub use status::{ClockStatus, SideStatus, TenantStatus};
 pub use tenant::{Tenant, TenantBuilder};
+pub use wants::Wants;

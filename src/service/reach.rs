@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::wants::Wants;
 use crate::{
     clock::Millis,
     engine::{Engine, EngineError},
     id::{RecordId, SideName},
     manifest::Manifest,
     send::Connector,
+    server::Hook,
     side::{Links, Source},
 };
 
@@ -22,6 +24,8 @@ pub struct Reach {
     pub source: Option<Arc<dyn Source>>,
     /// What calls to it have shown besides.
     pub gauge: Option<Arc<dyn Gauge>>,
+    /// How it calls us.
+    pub hook: Option<Arc<dyn Hook>>,
 }
 
 /// What calls to a side show besides their answers.
@@ -32,6 +36,11 @@ pub trait Gauge: Send + Sync {
     /// What is left of its quotas.
     fn quota(&self) -> Vec<QuotaLeft> {
         Vec::new()
+    }
+
+    /// What about it needs a person, in words without values, and since when.
+    fn trouble(&self) -> Option<(String, Millis)> {
+        None
     }
 }
 
@@ -65,6 +74,8 @@ pub struct Context<'a> {
     pub engine: &'a Engine,
     /// What its ids stand for.
     pub links: &'a Arc<dyn Links>,
+    /// Where to say which of its records have to be read.
+    pub wants: &'a Wants,
 }
 
 /// Makes what sides are reached with, whenever a tenant starts or its manifest changes.

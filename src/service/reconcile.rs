@@ -196,14 +196,7 @@ impl Reader {
         linked: Vec<Linked>,
     ) -> Result<Step, ServiceError> {
         let asked = self.engine().last();
-        let ask = |(record, link): &Linked| Ask {
-            side: self.name().clone(),
-            record: record.clone(),
-            link: link.clone(),
-            fields: Vec::new(),
-            about: None,
-        };
-        let asks: Vec<Ask> = linked.iter().map(ask).collect();
+        let asks: Vec<Ask> = linked.iter().map(|(record, link)| self.ask(record, link.clone())).collect();
         let answers = connector.read_back(&asks).await;
         under_way.report.calls += 1;
         let mut seen = Vec::new();
@@ -232,6 +225,36 @@ impl Reader {
             under_way.left.get_or_insert_default().push_front(record);
         }
         Ok(if answered { Step::More } else { Step::Later(wait) })
+    }
+
+    /// Reads one batch of the records that have to be read because what was heard of them does not say all.
+    pub async fn read_wanted(&self, connector: Option<&Arc<dyn Connector>>) -> Result<Step, ServiceError> {
+        let Some(connector) = connector else { return Ok(Step::Done) };
+        let batch = connector.batch_most().clamp(1, ASKED_MAX);
+        let wanted: Vec<(RecordId, Box<str>)> = self.marks.of(self.name()).wanted.into_iter().take(batch).collect();
+        let ask = |(record, link): &(RecordId, Box<str>)| self.ask(record, Some(link.clone()));
+        let answers = connector.read_back(&wanted.iter().map(ask).collect::<Vec<_>>()).await;
+        let mut seen = Vec::new();
+        let mut wait = 0;
+        for ((record, _), answer) in wanted.into_iter().zip(answers) {
+            match answer {
+                Ok(answer) => seen.push((record, answer)),
+                Err(ReadError::RetryAfter(millis)) => wait = wait.max(millis),
+            }
+        }
+        if seen.is_empty() {
+            return Ok(Step::Later(wait));
+        }
+        self.heard();
+        let read: Vec<RecordId> = seen.iter().map(|(record, _)| record.clone()).collect();
+        self.observe(seen, false).await?;
+        self.marks.change(self.name(), |marks| read.iter().for_each(|record| drop(marks.wanted.remove(record))));
+        self.save().await?;
+        Ok(Step::More)
+    }
+
+    fn ask(&self, record: &RecordId, link: Option<Box<str>>) -> Ask {
+        Ask { side: self.name().clone(), record: record.clone(), link, fields: Vec::new(), about: None }
     }
 
     async fn compare(

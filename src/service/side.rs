@@ -25,6 +25,7 @@ use crate::{
     event::{Author, Detail, Draft, Kind, Origin},
     id::{RecordId, SideName},
     send::{self, Sender, Stepped, chance::Chance, retry::Backoff},
+    server::Hook,
 };
 
 /// A new reading of a clock is an event only if it differs from the offset in force by more than this, in milliseconds:
@@ -48,6 +49,7 @@ pub(super) enum Turn {
 
 /// What the next piece of reading is.
 enum Job {
+    Wanted,
     Poll(String),
     Backfill(String),
     Reconcile,
@@ -86,7 +88,7 @@ pub(super) struct SideService {
     began: Millis,
     paused: AtomicBool,
     /// Something was asked of the side besides what is scheduled.
-    pub nudge: Notify,
+    pub nudge: Arc<Notify>,
 }
 
 impl SideService {
@@ -95,6 +97,7 @@ impl SideService {
         reach: Reach,
         alarms: Arc<Alarms>,
         settings: send::Settings,
+        nudge: Arc<Notify>,
     ) -> Result<Self, EngineError> {
         let engine = reader.engine().clone();
         let side = reader.name().clone();
@@ -125,7 +128,7 @@ impl SideService {
             done: Done::default(),
             began,
             paused: AtomicBool::new(false),
-            nudge: Notify::new(),
+            nudge,
         })
     }
 
@@ -185,6 +188,7 @@ impl SideService {
         };
         self.done.pages.fetch_add(1, Ordering::Relaxed);
         let step = match &job {
+            Job::Wanted => self.reader.read_wanted(self.reach.connector.as_ref()).await?,
             Job::Poll(kind) => self.reader.poll_page(kind).await?,
             Job::Backfill(kind) => self.reader.backfill_page(kind).await?,
             Job::Reconcile => self.reconcile_step(&mut walk).await?,
@@ -195,6 +199,9 @@ impl SideService {
 
     /// The most urgent job that is due: news first, then what was never read, then what is only checked.
     fn due_job(&self, walk: &Walk, now: Millis) -> Option<Job> {
+        if self.reach.connector.is_some() && !self.reader.marks.of(self.name()).wanted.is_empty() {
+            return Some(Job::Wanted);
+        }
         if let Some((kind, _)) = self.reader.next_poll().filter(|(_, at)| *at <= now) {
             return Some(Job::Poll(kind));
         }
@@ -302,6 +309,10 @@ impl SideService {
     async fn watch(&self, walk: &mut Walk) -> Result<(), ServiceError> {
         self.watch_clock(walk).await?;
         let now = self.reader.now();
+        match self.reach.gauge.as_ref().and_then(|gauge| gauge.trouble()) {
+            Some((text, since)) => self.alarms.raise(self.name(), AlarmKind::Trouble, since, text),
+            None => self.alarms.clear(self.name(), AlarmKind::Trouble),
+        }
         match self.stale_at()?.filter(|at| *at <= now) {
             Some(_) => {
                 let since = self.heard_at()?;
@@ -390,6 +401,11 @@ impl SideService {
             read_back: count(&self.done.read_back),
             reading_calls: count(&self.done.pages),
         })
+    }
+
+    /// How it calls us.
+    pub fn hook(&self) -> Option<Arc<dyn Hook>> {
+        self.reach.hook.clone()
     }
 
     /// The last reconciliation of everything since the service began.

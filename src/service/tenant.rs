@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::{
     alarm::{Alarm, AlarmKind, Alarms},
@@ -15,6 +15,7 @@ use super::{
     reconcile::Report,
     side::{SideService, Turn},
     status::TenantStatus,
+    wants::Wants,
 };
 use crate::{
     clock::{Clock, Millis},
@@ -22,6 +23,7 @@ use crate::{
     id::{RecordId, SideName},
     manifest::Manifest,
     send::{self, Stepped},
+    server::Doors,
     side::Links,
 };
 
@@ -179,8 +181,10 @@ impl Tenant {
         let names: Vec<SideName> = manifest.sides.iter().map(|side| side.name.clone()).collect();
         shared.alarms.keep_only(&names);
         for side in &manifest.sides {
-            let context =
-                Context { manifest: &manifest, side: &side.name, engine: self.engine(), links: &shared.links };
+            let nudge: Arc<Notify> = Arc::default();
+            let wants = Wants::new(shared.marks.clone(), side.name.clone(), nudge.clone());
+            let (engine, links) = (self.engine(), &shared.links);
+            let context = Context { manifest: &manifest, side: &side.name, engine, links, wants: &wants };
             let reach = match shared.dialects.reach(&context) {
                 Ok(reach) => {
                     shared.alarms.clear(&side.name, AlarmKind::Unreachable);
@@ -200,7 +204,7 @@ impl Tenant {
                 links: shared.links.clone(),
                 marks: shared.marks.clone(),
             };
-            let service = SideService::new(reader, reach, shared.alarms.clone(), shared.sending)?;
+            let service = SideService::new(reader, reach, shared.alarms.clone(), shared.sending, nudge)?;
             services.push(Arc::new(service));
         }
         *shared.sides.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(services);
@@ -306,6 +310,20 @@ impl Tenant {
     pub fn heard(&self, side: &SideName) {
         let now = self.engine().now();
         self.shared.marks.change(side, |marks| marks.heard = marks.heard.max(Some(now)));
+    }
+
+    /// Where its sides call it, by the manifest in force.
+    ///
+    /// # Errors
+    /// If the store has stopped.
+    pub fn doors(&self) -> Result<Doors, EngineError> {
+        let hooks = self.sides().iter().filter_map(|side| Some((side.name().clone(), side.hook()?))).collect();
+        Ok(Doors { public_url: self.manifest()?.public_url.clone(), hooks })
+    }
+
+    /// Grows whenever the sides are made anew, and their doors with them.
+    pub fn editions(&self) -> watch::Receiver<u64> {
+        self.shared.edition.subscribe()
     }
 
     /// The alarms that stand.

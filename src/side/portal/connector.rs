@@ -409,6 +409,7 @@ impl Portal {
             key: about.key.clone(),
             author: Author::default(),
             attempts: 0,
+            urgent: true,
             puts: Vec::new(),
         };
         // A write that cannot be put into words now was never sent; it is planned anew.
