@@ -148,10 +148,9 @@ impl Rulebook {
         &self.editions.last().expect("a store logs its first manifest first").2
     }
 
-    /// The rulebook that would be, had the newest rules held from the beginning.
-    pub fn newest_alone(&self) -> Rulebook {
-        let newest = self.editions.last().map(|(_, text, edition)| (Millis(i64::MIN), text.clone(), edition.clone()));
-        Rulebook { editions: newest.into_iter().collect(), ..self.clone() }
+    /// The rulebook that would be, had one edition held from the beginning.
+    pub fn alone(&self, edition: Edition) -> Rulebook {
+        Rulebook { editions: vec![(Millis(i64::MIN), String::new(), edition)], ..self.clone() }
     }
 
     /// The time from which the newest rules hold.

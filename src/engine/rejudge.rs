@@ -3,13 +3,19 @@
 //! A conflict is judged by the rules of its time, so a changed manifest leaves it alone. Rejudging is a person's explicit
 //! act: it shows what would change, and then decides exactly that, by events that name the candidates.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
-use super::{Engine, EngineError, core::read_line};
+use super::{
+    Engine, EngineError,
+    core::{edition, read_line},
+};
 use crate::{
     clock::Millis,
     event::Author,
     id::{FieldName, RecordId},
+    manifest::Manifest,
     merge::{self, Field, Reason},
     rulebook::{EXISTENCE, Rulebook},
     value::Value,
@@ -44,9 +50,9 @@ pub struct Judged {
 /// The conflicts that the newest rules judge otherwise.
 #[derive(Clone, Serialize)]
 pub struct Verdicts {
-    /// Since when the newest rules hold.
+    /// Since when the newest rules hold; `None`: they are not in force yet.
     #[serde(rename = "rules_of_ms")]
-    pub rules_of: Millis,
+    pub rules_of: Option<Millis>,
     /// How many conflicts were looked at.
     pub conflicts: usize,
     /// Those that come out otherwise, in the order of records and fields.
@@ -59,7 +65,7 @@ impl std::fmt::Debug for Verdicts {
     /// Without values.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Verdicts { rules_of, conflicts, changes, .. } = self;
-        write!(f, "Verdicts {{ rules_of: {rules_of}, conflicts: {conflicts}, changes: {} }}", changes.len())
+        write!(f, "Verdicts {{ rules_of: {rules_of:?}, conflicts: {conflicts}, changes: {} }}", changes.len())
     }
 }
 
@@ -72,18 +78,25 @@ impl Judged {
 }
 
 impl Engine {
-    /// Judges the present conflicts by the newest rules, whenever they arose; nothing is changed.
+    /// Judges the present conflicts, whenever they arose, by the newest rules, or by those of a manifest that is not in force;
+    /// nothing is changed.
     ///
     /// # Errors
-    /// If the log or the state fails.
-    pub fn rejudge(&self) -> Result<Verdicts, EngineError> {
-        let (ids, book) = {
+    /// If the manifest has faults, or the log or the state fails.
+    pub fn rejudge(&self, text: Option<&str>) -> Result<Verdicts, EngineError> {
+        let (ids, book, mut manifest) = {
             let core = self.core()?;
-            (core.ids()?, core.book.clone())
+            (core.ids()?, core.book.clone(), core.manifest.clone())
         };
-        let newest = book.newest_alone();
-        let mut found =
-            Verdicts { rules_of: book.newest_from(), conflicts: 0, changes: Vec::new(), decisions: Vec::new() };
+        let mut rules_of = Some(book.newest_from());
+        if let Some(text) = text {
+            let other = Manifest::parse(text).map_err(EngineError::Manifest)?;
+            if other != *manifest {
+                (manifest, rules_of) = (Arc::new(other), None);
+            }
+        }
+        let newest = book.alone(edition(&manifest));
+        let mut found = Verdicts { rules_of, conflicts: 0, changes: Vec::new(), decisions: Vec::new() };
         for id in ids {
             self.rejudge_one(&id, &newest, &mut found)?;
         }
@@ -122,7 +135,8 @@ impl Engine {
     /// # Errors
     /// If a value does not fit the manifest, or the store fails; decisions before that one are in the log.
     pub fn rejudge_as_found(&self, found: &Verdicts, by: &Author) -> Result<usize, EngineError> {
-        let why = format!("rejudged by the manifest of {}", found.rules_of);
+        let rules_of = found.rules_of.unwrap_or_else(|| self.now());
+        let why = format!("rejudged by the manifest of {rules_of}");
         let mut done = 0;
         for (record, field, value) in &found.decisions {
             if let Some(value) = value {

@@ -30,9 +30,10 @@ impl Reader {
     /// The first kind that has not been read as a whole yet.
     pub fn unread_kind(&self) -> Option<String> {
         self.source.as_ref()?;
-        let marks = self.marks.of(self.name());
-        let unread = |kind: &&String| marks.backfill.get(*kind).is_none_or(|mark| mark.done.is_none());
-        self.kinds.iter().find(unread).cloned()
+        self.marks.with(self.name(), |marks| {
+            let unread = |kind: &&String| marks.backfill.get(*kind).is_none_or(|mark| mark.done.is_none());
+            self.kinds.iter().find(unread).cloned()
+        })
     }
 
     /// How far each kind is.

@@ -76,12 +76,7 @@ fn hubspot(context: &Context<'_>, side: &Side) -> Result<Reach, ReachError> {
         false => None,
     };
     let gauge = HubSpotGauge { account: account.clone(), clock: context.engine.clock() };
-    Ok(Reach {
-        connector: Some(account.clone()),
-        source: Some(account),
-        gauge: Some(Arc::new(gauge)),
-        hook,
-    })
+    Ok(Reach { connector: Some(account.clone()), source: Some(account), gauge: Some(Arc::new(gauge)), hook })
 }
 
 fn portal(context: &Context<'_>, side: &Side) -> Result<Reach, ReachError> {
@@ -97,12 +92,7 @@ fn portal(context: &Context<'_>, side: &Side) -> Result<Reach, ReachError> {
         false => None,
     };
     let gauge = PortalGauge { portal: portal.clone(), clock };
-    Ok(Reach {
-        connector: Some(portal.clone()),
-        source: Some(portal),
-        gauge: Some(Arc::new(gauge)),
-        hook,
-    })
+    Ok(Reach { connector: Some(portal.clone()), source: Some(portal), gauge: Some(Arc::new(gauge)), hook })
 }
 
 struct HubSpotGauge {

@@ -99,7 +99,10 @@ impl Hook for HubSpotHook {
             return;
         }
         if let Err(why) = self.wants.read(rereads.into_iter().map(|reread| (reread.record, reread.link))) {
-            tracing::error!(error = &why as &dyn std::error::Error, "which records are to be read is kept in memory only");
+            tracing::error!(
+                error = &why as &dyn std::error::Error,
+                "which records are to be read is kept in memory only"
+            );
         }
     }
 }

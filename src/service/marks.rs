@@ -171,6 +171,14 @@ impl Marks {
         self.sides().get(side).cloned().unwrap_or_default()
     }
 
+    /// Looks at the marks of a side without copying them.
+    pub fn with<T>(&self, side: &SideName, look: impl FnOnce(&SideMarks) -> T) -> T {
+        match self.sides().get(side) {
+            Some(marks) => look(marks),
+            None => look(&SideMarks::default()),
+        }
+    }
+
     /// Changes the marks of a side; nothing is written until [`Marks::save`].
     pub fn change(&self, side: &SideName, change: impl FnOnce(&mut SideMarks)) {
         change(self.sides().entry(side.clone()).or_default());

@@ -12,11 +12,14 @@
 //! by whoever turns its clock ([`Tenant::step`]). All that it learns it says to the engine as ordinary events; what it
 //! keeps itself is how far each side was read ([`Marks`]).
 
+mod admin;
 mod alarm;
 mod backfill;
 mod dialects;
+mod fleet;
 mod hooks;
 mod marks;
+mod order;
 mod poll;
 mod reach;
 mod reader;
@@ -27,14 +30,17 @@ mod status;
 mod tenant;
 mod wants;
 
+pub use admin::{AskError, ask};
 pub use alarm::{Alarm, AlarmKind};
 pub use backfill::BackfillProgress;
 pub use dialects::{Network, open_hubspot};
+pub use fleet::{Fleet, FleetError, MANIFEST, Place, STORE, places, read_manifest};
 pub use marks::{BackfillMark, Marks, MarksError, PollMark, PollWalk, ReconcileMark, SideMarks};
+pub use order::{Order, OrderError, rejudged_line};
 pub use reach::{ClockReading, Context, Dialects, Gauge, InProcess, QuotaLeft, Reach, ReachError};
 pub use reader::ServiceError;
 pub use reconcile::{DRIFTS_MAX, Report};
 pub use run::GRACE;
-pub use status::{ClockStatus, SideStatus, TenantStatus};
+pub use status::{ClockStatus, SideStatus, TenantStatus, Totals};
 pub use tenant::{Tenant, TenantBuilder};
 pub use wants::Wants;

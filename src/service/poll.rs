@@ -4,7 +4,7 @@
 //! and what is read twice says nothing new. Deleted records are not in such answers; a reconciliation finds them.
 
 use super::{
-    marks::{PollMark, PollWalk},
+    marks::{PollMark, PollWalk, SideMarks},
     reader::{Reader, ServiceError, Step, step_of},
 };
 use crate::{clock::Millis, side::SourceError};
@@ -19,13 +19,16 @@ impl Reader {
     }
 
     fn poll_mark(&self, kind: &str) -> PollMark {
-        self.marks.of(self.name()).poll.get(kind).cloned().unwrap_or_default()
+        self.marks.with(self.name(), |marks| marks.poll.get(kind).cloned().unwrap_or_default())
     }
 
     /// The kind to ask for next and when that is due; `None`: the side is not polled.
     pub fn next_poll(&self) -> Option<(String, Millis)> {
         let every = self.every()?;
-        let marks = self.marks.of(self.name());
+        self.marks.with(self.name(), |marks| self.next_poll_by(marks, every))
+    }
+
+    fn next_poll_by(&self, marks: &SideMarks, every: i64) -> Option<(String, Millis)> {
         let due = |kind: &String| {
             let mark = marks.poll.get(kind).cloned().unwrap_or_default();
             // Before its first page nothing can have changed that the backfill does not read.
@@ -84,9 +87,11 @@ impl Reader {
 
     fn begin_walk(&self, kind: &str) -> Result<PollWalk, ServiceError> {
         let (now, there) = (self.now(), self.engine().now_on(self.name())?);
-        let marks = self.marks.of(self.name());
-        let begun = marks.backfill.get(kind).and_then(|mark| mark.began_there);
-        let until = marks.poll.get(kind).and_then(|mark| mark.until).or(begun).unwrap_or(there);
+        let (begun, until) = self.marks.with(self.name(), |marks| {
+            let begun = marks.backfill.get(kind).and_then(|mark| mark.began_there);
+            (begun, marks.poll.get(kind).and_then(|mark| mark.until))
+        });
+        let until = until.or(begun).unwrap_or(there);
         let walk = PollWalk { since: until.plus(-OVERLAP_MS), began_there: there, cursor: None };
         self.marks.change(self.name(), |marks| {
             let mark = marks.poll.entry(kind.to_owned()).or_default();

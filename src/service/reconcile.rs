@@ -14,7 +14,10 @@ use std::{
 
 use serde::Serialize;
 
-use super::reader::{Reader, ServiceError, Step, step_of};
+use super::{
+    marks::SideMarks,
+    reader::{Reader, ServiceError, Step, step_of},
+};
 use crate::{
     clock::Millis,
     engine::{Compared, Drift, EngineError, Linked},
@@ -117,9 +120,10 @@ impl Reader {
     pub fn next_reconcile(&self, has_connector: bool) -> Option<Millis> {
         let every = self.side.capture.reconcile.filter(|_| has_connector || self.source.is_some())?;
         let every = i64::try_from(every.as_millis()).unwrap_or(i64::MAX).max(1);
-        let marks = self.marks.of(self.name());
-        let filled = marks.backfill.values().filter_map(|mark| mark.done).max();
-        let last = marks.reconcile.began.max(filled);
+        let last = self.marks.with(self.name(), |marks| {
+            let filled = marks.backfill.values().filter_map(|mark| mark.done).max();
+            marks.reconcile.began.max(filled)
+        });
         // What was never read before is read now.
         Some(last.map_or(Millis(i64::MIN), |last| last.plus(every)))
     }
@@ -231,7 +235,11 @@ impl Reader {
     pub async fn read_wanted(&self, connector: Option<&Arc<dyn Connector>>) -> Result<Step, ServiceError> {
         let Some(connector) = connector else { return Ok(Step::Done) };
         let batch = connector.batch_most().clamp(1, ASKED_MAX);
-        let wanted: Vec<(RecordId, Box<str>)> = self.marks.of(self.name()).wanted.into_iter().take(batch).collect();
+        let first = |marks: &SideMarks| {
+            let wanted = marks.wanted.iter().take(batch);
+            wanted.map(|(record, link)| (record.clone(), link.clone())).collect::<Vec<_>>()
+        };
+        let wanted = self.marks.with(self.name(), first);
         let ask = |(record, link): &(RecordId, Box<str>)| self.ask(record, Some(link.clone()));
         let answers = connector.read_back(&wanted.iter().map(ask).collect::<Vec<_>>()).await;
         let mut seen = Vec::new();

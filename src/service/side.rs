@@ -109,6 +109,8 @@ impl SideService {
                 false => engine.hold_creates(&side, kind)?,
             }
         }
+        // A new sender has tried nothing yet.
+        alarms.clear(&side, AlarmKind::Paused);
         let began = reader.now();
         let walk = Walk {
             not_before: Millis(i64::MIN),
@@ -199,7 +201,7 @@ impl SideService {
 
     /// The most urgent job that is due: news first, then what was never read, then what is only checked.
     fn due_job(&self, walk: &Walk, now: Millis) -> Option<Job> {
-        if self.reach.connector.is_some() && !self.reader.marks.of(self.name()).wanted.is_empty() {
+        if self.reach.connector.is_some() && self.reader.marks.with(self.name(), |marks| !marks.wanted.is_empty()) {
             return Some(Job::Wanted);
         }
         if let Some((kind, _)) = self.reader.next_poll().filter(|(_, at)| *at <= now) {
@@ -333,7 +335,7 @@ impl SideService {
     /// When the side was last heard of; a new one, since its service began.
     fn heard_at(&self) -> Result<Millis, EngineError> {
         let said = self.reader.engine().heard_of(self.name())?;
-        Ok(self.reader.marks.of(self.name()).heard.max(said).unwrap_or(self.began))
+        Ok(self.reader.marks.with(self.name(), |marks| marks.heard).max(said).unwrap_or(self.began))
     }
 
     fn stale_at(&self) -> Result<Option<Millis>, EngineError> {
@@ -401,6 +403,11 @@ impl SideService {
             read_back: count(&self.done.read_back),
             reading_calls: count(&self.done.pages),
         })
+    }
+
+    /// Whether anything can be sent to it or asked of it.
+    pub fn is_reached(&self) -> bool {
+        self.reach.connector.is_some() || self.reach.source.is_some()
     }
 
     /// How it calls us.

@@ -3,17 +3,60 @@
 use serde::Serialize;
 
 use super::{alarm::Alarm, backfill::BackfillProgress, marks::ReconcileMark, reach::QuotaLeft};
-use crate::{clock::Millis, id::SideName};
+use crate::{
+    clock::Millis,
+    engine::{Engine, EngineError},
+    id::SideName,
+};
 
 /// How a tenant's service is.
 #[derive(Clone, Debug, Serialize)]
 pub struct TenantStatus {
     /// The tenant.
     pub tenant: String,
+    /// The totals of its store.
+    pub totals: Totals,
     /// Its sides that are reached.
     pub sides: Vec<SideStatus>,
     /// What a person should look at now.
     pub alarms: Vec<Alarm>,
+}
+
+/// The totals of a store.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Totals {
+    /// The last sequence in the log.
+    pub last: u64,
+    /// What sides and persons said.
+    pub events: u64,
+    /// What was heard again.
+    pub duplicates: u64,
+    /// What only repeated our own writes.
+    pub echoes: u64,
+    /// Records.
+    pub records: u64,
+    /// Fields whose candidates differ.
+    pub conflicts_open: u64,
+    /// What waits for a person.
+    pub parked: u64,
+    /// Events whose base has not come yet.
+    pub waiting: u64,
+}
+
+impl Totals {
+    pub(super) fn of(engine: &Engine) -> Result<Self, EngineError> {
+        let counts = engine.counts()?;
+        Ok(Totals {
+            last: engine.last().0,
+            events: counts.events,
+            duplicates: counts.duplicates,
+            echoes: counts.echoes,
+            records: counts.records,
+            conflicts_open: counts.conflicts_open,
+            parked: counts.parked,
+            waiting: counts.waiting,
+        })
+    }
 }
 
 /// How one side is.

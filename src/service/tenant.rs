@@ -9,12 +9,13 @@ use tokio::sync::{Notify, watch};
 
 use super::{
     alarm::{Alarm, AlarmKind, Alarms},
+    backfill::BackfillProgress,
     marks::Marks,
     reach::{Context, Dialects, InProcess, OwnNames},
     reader::{Reader, ServiceError, kinds_on},
     reconcile::Report,
     side::{SideService, Turn},
-    status::TenantStatus,
+    status::{TenantStatus, Totals},
     wants::Wants,
 };
 use crate::{
@@ -306,6 +307,24 @@ impl Tenant {
         Ok(asked)
     }
 
+    /// How far the first readings of one side, or all, are.
+    pub fn backfill_progress(&self, side: Option<&str>) -> Vec<(SideName, Vec<BackfillProgress>)> {
+        let of = |service: &&Arc<SideService>| side.is_none_or(|side| **service.name() == *side);
+        let sides = self.sides();
+        let asked = sides.iter().filter(of);
+        asked.map(|service| (service.name().clone(), service.reader.backfill_progress())).collect()
+    }
+
+    /// The sides that are reached.
+    pub fn side_names(&self) -> Vec<String> {
+        self.sides().iter().filter(|side| side.is_reached()).map(|side| side.name().to_string()).collect()
+    }
+
+    /// The directory of its store.
+    pub fn store(&self) -> &Path {
+        &self.shared.store
+    }
+
     /// Notes that a side was heard of though it said nothing new.
     pub fn heard(&self, side: &SideName) {
         let now = self.engine().now();
@@ -342,7 +361,8 @@ impl Tenant {
     /// If the store has stopped.
     pub fn status(&self) -> Result<TenantStatus, EngineError> {
         let sides = self.sides().iter().map(|side| side.status()).collect::<Result<_, _>>()?;
-        Ok(TenantStatus { tenant: self.name().to_owned(), sides, alarms: self.alarms() })
+        let totals = Totals::of(self.engine())?;
+        Ok(TenantStatus { tenant: self.name().to_owned(), totals, sides, alarms: self.alarms() })
     }
 
     /// The manifest in force.

@@ -17,8 +17,8 @@ mod read;
 mod shape;
 pub mod signature;
 pub mod statement;
-pub mod webhook;
 pub mod token;
+pub mod webhook;
 
 pub use account::{HubSpot, Setting};
 pub use client::Address;
