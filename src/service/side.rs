@@ -4,9 +4,12 @@
 //! [`SideService::deliver`] sends one round of writes. Both read the tenant's clock alone, so that a test which turns it sees what a
 //! running service does.
 
-use std::sync::{
-    Arc, Mutex as Plain, MutexGuard, PoisonError,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex as Plain, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use tokio::sync::{Mutex, Notify};
@@ -233,6 +236,17 @@ impl SideService {
     async fn reconcile_step(&self, walk: &mut Walk) -> Result<Step, ServiceError> {
         let under_way = walk.reconciliation.get_or_insert_with(|| Reconciliation::of_all(&self.reader));
         self.reader.reconcile_step(under_way, self.reach.connector.as_ref()).await
+    }
+
+    /// Reads one page of what was never read, and says how long to wait before the next; `None`: there is none, or the side refuses.
+    pub async fn backfill_step(&self) -> Result<Option<Duration>, ServiceError> {
+        let mut walk = self.walk.lock().await;
+        let Some(kind) = self.reader.unread_kind() else { return Ok(None) };
+        let step = self.reader.backfill_page(&kind).await?;
+        let refused = matches!(step, Step::Refused(_));
+        self.settle(&mut walk, &Job::Backfill(kind), step).await?;
+        let wait = walk.not_before.0.saturating_sub(self.reader.now().0).max(0);
+        Ok((!refused).then(|| Duration::from_millis(wait.unsigned_abs())))
     }
 
     /// Notes what a piece of reading came to.

@@ -307,6 +307,20 @@ impl Tenant {
         Ok(asked)
     }
 
+    /// Reads one side, or all, as a whole here and now, waiting as sides ask for it; `told` hears how many records were read.
+    ///
+    /// # Errors
+    /// If the store fails. A side that refuses is an alarm, and is left out.
+    pub async fn backfill_here(&self, side: Option<&str>, told: impl Fn(u64)) -> Result<(), ServiceError> {
+        for service in self.sides().iter().filter(|service| side.is_none_or(|side| **service.name() == *side)) {
+            while let Some(wait) = service.backfill_step().await? {
+                told(service.reader.backfill_progress().iter().map(|kind| kind.read).sum());
+                tokio::time::sleep(wait).await;
+            }
+        }
+        Ok(())
+    }
+
     /// How far the first readings of one side, or all, are.
     pub fn backfill_progress(&self, side: Option<&str>) -> Vec<(SideName, Vec<BackfillProgress>)> {
         let of = |service: &&Arc<SideService>| side.is_none_or(|side| **service.name() == *side);
