@@ -66,6 +66,11 @@ impl Engine {
     /// # After a crash
     /// It is in the log, or it is not.
     pub fn edit(&self, edit: Edit) -> Result<Said, EngineError> {
+        self.say_one(self.draft_of(edit)?)
+    }
+
+    /// The statement that an edit is, checked and not yet said; several of them can be said together.
+    pub(crate) fn draft_of(&self, edit: Edit) -> Result<Draft, EngineError> {
         let Edit { record, side, set, author, version, at } = edit;
         let key = self.record_key(&record);
         let seen = match version {
@@ -87,7 +92,7 @@ impl Engine {
         draft.seen = seen;
         let fits = check_fields(&draft).and_then(|()| Engine::check(edition, &draft));
         fits.map_err(|source| EngineError::Unfit { record, source })?;
-        self.say_one(draft)
+        Ok(draft)
     }
 
     /// Decides a field, or `existence`, for good: the decision supersedes all that now stands on it.
