@@ -20,3 +20,6 @@ pub mod token;
 pub use account::{HubSpot, Setting};
 pub use client::Address;
 pub use token::{Credential, Grant, KeepToken};
+
+#[cfg(test)]
+mod tests;
