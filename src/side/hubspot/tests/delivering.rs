@@ -144,13 +144,15 @@ async fn a_write_to_a_record_that_is_gone_is_read_back() {
 }
 
 #[tokio::test]
-async fn a_deletion_archives_and_one_of_a_merged_record_is_read_back() {
+async fn a_deletion_archives_and_one_that_finds_nothing_is_read_back() {
     let rig = rig().await;
     let id = rig.contact(&[]);
     let delete = |id: u64| Write { delete: true, ..update("contact", id, &[]) };
     applied(rig.deliver(delete(id)).await);
     assert!(!rig.account.ids("contacts").contains(&id));
-    assert!(matches!(rig.deliver(delete(404)).await, Outcome::Unknown));
+    rig.order(Fault::Status { status: 404, retry_after: None }, "contacts.archive");
+    assert_eq!(rig.deliver(delete(id)).await, Outcome::Unknown);
+    assert!(!rig.read(ask("contact", id)).await.expect("an answer").found);
 }
 
 #[tokio::test]

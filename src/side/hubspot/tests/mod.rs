@@ -38,6 +38,7 @@ sides:
     app: '50780459'
     base_url: BASE
     credentials: { token: env:T }
+    capture: { webhooks: false, poll: 5m }
   portal: { connector: none }
 defaults: { rule: last_write_wins }
 records:
