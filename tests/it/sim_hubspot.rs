@@ -17,7 +17,6 @@ use syncline::{
 use tokio::{net::TcpListener, sync::mpsc};
 
 const SECRET: &str = "yyyyyyyy-yyyy-yyyy-yyyy-yyyyyyyyyyyy";
-/// 2026-06-15, a Monday.
 const START: Millis = Millis(1_781_500_000_000);
 const APP: u64 = 50_780_459;
 
@@ -405,6 +404,29 @@ async fn a_webhook_that_fails_comes_again_with_the_next_attempt_number() {
     serving.stop().await.expect("a clean end");
 }
 
+#[test]
+fn a_clash_may_be_answered_without_the_id() {
+    let (account, _) = account(Settings { conflicts_without_id: true, ..Settings::default() });
+    let post = || ask(&account, "POST", "/crm/v3/objects/contacts", json!({"properties": {"email": "a@x.com"}}));
+    assert_eq!(post().status, 201);
+    let clash = post();
+    assert_eq!((clash.status, &clash.body["error"]), (409, &json!("CONTACT_EXISTS")));
+    assert!(!clash.body.to_string().contains("Existing ID"));
+}
+
+#[test]
+fn a_change_is_found_by_its_time_and_a_touch_moves_that_time() {
+    let (account, clock) = account(Settings::default());
+    let ids = [1, 2, 3].map(|_| account.create("companies", &[], &By::user(7)).expect("made"));
+    clock.advance(1000);
+    account.touch("companies", ids[1]).expect("touched");
+    let filter = json!({"propertyName": "hs_lastmodifieddate", "operator": "GTE", "value": (START.0 + 1).to_string()});
+    let body = json!({"filterGroups": [{"filters": [filter]}], "sorts": [{"propertyName": "hs_object_id", "direction": "DESCENDING"}]});
+    let found = ask(&account, "POST", "/crm/v3/objects/companies/search", body);
+    assert_eq!((&found.body["total"], &found.body["results"][0]["id"]), (&json!(1), &json!(ids[1].to_string())));
+    assert_eq!(found.body["results"][0]["updatedAt"], json!("2026-06-15T05:06:41.000Z"));
+}
+
 #[tokio::test]
 async fn webhooks_on_order_are_doubled_delayed_alone_and_lost() {
     let (account, clock) = account(Settings { creation_tells_values: false, ..Settings::default() });
@@ -533,6 +555,6 @@ fn the_command_does_not_sign_with_nothing() {
 
 fn client() -> reqwest::Client {
     // A provider that is there already will do.
-    if rustls::crypto::ring::default_provider().install_default().is_err() {}
+    rustls::crypto::ring::default_provider().install_default().ok();
     reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().expect("a client")
 }

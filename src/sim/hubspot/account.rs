@@ -407,7 +407,8 @@ impl Account {
         let batch = state.hooks.take(now, max)?;
         let bodies: Vec<&serde_json::Map<String, Value>> = batch.iter().map(|notice| &notice.body).collect();
         let body = json!(bodies).to_string();
-        let timestamp = now.plus(state.settings.signature_ahead_ms).0;
+        let first = batch.iter().filter_map(|notice| notice.first).min().filter(|_| state.settings.stale_retries);
+        let timestamp = first.unwrap_or(now).plus(state.settings.signature_ahead_ms).0;
         let signed = Signed { secret: &self.inner.secret, method: "POST", uri: &url, body: &body, timestamp };
         let headers = signed.headers(&state.settings.signatures);
         Some(Outgoing { url, body, headers, batch })

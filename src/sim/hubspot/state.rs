@@ -149,6 +149,11 @@ impl State {
         // A request whose answer never leaves counts as 0.
         let status = if answer.exit == Exit::Cut { 0 } else { answer.status };
         *self.quota.asked.by_op.entry(op.to_owned()).or_default().entry(status).or_default() += 1;
+        if answer.body["category"] == "CONFLICT" && self.settings.conflicts_without_id {
+            answer = Answer::error(409, "OBJECT_ALREADY_EXISTS", "Contact already exists")
+                .with("error", json!("CONTACT_EXISTS"))
+                .with("identityProfile", json!({"identity": []}));
+        }
         if answer.body.get("correlationId").is_some() {
             answer.body["correlationId"] = json!(self.mark());
         }
