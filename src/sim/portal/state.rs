@@ -343,11 +343,15 @@ impl Portal {
         self.0.woken.notify_waiters();
     }
 
-    /// Waits until no message is due or under way.
+    /// Waits until no message is due or under way; at once if there is nowhere to send them.
     pub async fn settled(&self) {
         loop {
             let woken = self.0.woken.notified();
-            if !self.lock().posts.is_busy(self.now()) {
+            let is_busy = {
+                let state = self.lock();
+                state.settings.webhooks_to.is_some() && state.posts.is_busy(self.now())
+            };
+            if !is_busy {
                 return;
             }
             woken.await;
