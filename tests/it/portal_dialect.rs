@@ -1,6 +1,7 @@
 //! The portal's dialect, both ways, against the pretend portal over HTTP.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -8,10 +9,12 @@ use std::{
 use serde_json::json;
 use syncline::{
     clock::{HandClock, Millis},
+    engine::Engine,
     event::{Author, AuthorKind, Draft},
+    history::Edit,
     id::{FieldName, RecordId, SideName},
     manifest::Manifest,
-    send::{Ask, Connector, InDoubt, Outcome, ReadError, Seen, Write},
+    send::{Ask, Connector, InDoubt, Outcome, ReadError, Seen, Sender, Write},
     side::{
         Links, Source, SourceError,
         http::Limits,
@@ -665,4 +668,130 @@ async fn faults_on_the_way_to_us_happen_as_ordered() {
     setting.clock.advance(60_001);
     setting.sim.settled().await;
     assert_eq!(receiver.told().len(), 5);
+}
+
+/// The file of vectors, as its members are used.
+fn vectors() -> serde_json::Value {
+    let text = include_str!("data/standard-webhooks-vectors.json");
+    serde_json::from_str(text).expect("the vectors are JSON")
+}
+
+fn signed_headers(id: &str, timestamp: &str, signature: &str) -> axum::http::HeaderMap {
+    let pairs = [("webhook-id", id), ("webhook-timestamp", timestamp), ("webhook-signature", signature)];
+    pairs.into_iter().map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value"))).collect()
+}
+
+#[test]
+fn published_signatures_are_made_and_accepted() {
+    let vectors = vectors();
+    let cases = vectors["sign"].as_array().expect("cases");
+    assert_eq!(cases.len(), 2);
+    for case in cases {
+        let text = |name: &str| case[name].as_str().expect("a text");
+        let (keys, id, body) = (keys(&[text("secret")]), text("id"), text("payload").as_bytes());
+        let now = Millis(case["timestamp"].as_i64().expect("a number") * 1000);
+        let signed = keys.sign(id, now, body);
+        assert_eq!(signed.signature, text("signature"));
+        let list = vectors["verify"][0]["header"].as_str().expect("a list").replace("<valid v1>", text("signature"));
+        let headers = signed_headers(id, &signed.timestamp, &list);
+        assert_eq!(keys.verify(&headers, body, now), Ok(id), "any entry that matches is enough");
+    }
+}
+
+#[test]
+fn signatures_of_the_published_crate_and_ours_are_the_same() {
+    let theirs = standardwebhooks::Webhook::new(SECRET).expect("a good secret");
+    // Its clock is the machine's and cannot be turned.
+    let now = syncline::clock::Clock::now(&syncline::clock::SystemClock);
+    let ours = keys(&[SECRET, OTHER]);
+    for body in ["", "{}", "{\"phone\":\"+1 555\"}", "Grüße 東京 . \n"] {
+        let signature = theirs.sign("msg_7", now.0 / 1000, body.as_bytes()).expect("signed");
+        let headers = signed_headers("msg_7", &(now.0 / 1000).to_string(), &signature);
+        assert_eq!(ours.verify(&headers, body.as_bytes(), now), Ok("msg_7"));
+        let signed = ours.sign("msg_8", now, body.as_bytes());
+        let headers = signed_headers(&signed.id, &signed.timestamp, &signed.signature);
+        assert!(theirs.verify(body.as_bytes(), &headers).is_ok());
+        assert!(theirs.verify(b"something else", &headers).is_err());
+    }
+    // What it takes and nobody should: with an empty secret anybody can sign.
+    assert!(standardwebhooks::Webhook::new("whsec_").is_ok());
+    assert!(Keys::new(&["whsec_".into()]).is_err());
+}
+
+#[tokio::test]
+async fn through_faults_everything_arrives_and_nothing_is_made_twice() {
+    let setting = setting().await;
+    setting.sim.set(|settings| settings.tells_ours = false);
+    let faults = [
+        (Fault::LoseAnswer, 0.2),
+        (Fault::LoseRequest, 0.1),
+        (Fault::Garble, 0.1),
+        (Fault::Status { status: 503, retry_after: Some(1) }, 0.1),
+        (Fault::Status { status: 500, retry_after: None }, 0.1),
+        (Fault::OmitRow, 0.1),
+    ];
+    for (fault, probability) in faults {
+        setting.sim.order(Order::by_chance(fault, probability));
+    }
+    let Setting { clock, sim, .. } = &setting;
+    let dir = tempfile::tempdir().expect("a folder");
+    let opened = Engine::builder(dir.path().join("store")).manifest(MANIFEST).clock(clock.clone()).open();
+    let (engine, _) = opened.expect("a new store opens");
+    let portal = Portal::new(
+        &setting.serving.url(),
+        keys(&[SECRET]),
+        translation(&setting.links),
+        Arc::new(clock.clone()),
+        Limits { whole: Duration::from_secs(5), ..Limits::default() },
+    );
+    let sender = Sender::new(engine.clone(), side(), Arc::new(portal.expect("an address")), Default::default());
+    for round in 0..15 {
+        for n in 0..10 {
+            let edit = Edit::of(record(&format!("contact/crm:{n}")), SideName::new("crm").expect("a name"));
+            let phone = Value::text(&format!("{n}-{round}"));
+            engine.edit(edit.set(field("phone"), phone).by(Author::user("ana"))).expect("taken");
+            clock.advance(10);
+        }
+        for _ in 0..200 {
+            sender.step().await.expect("the store works");
+            clock.advance(3_000);
+            if engine.outbox("portal").expect("open").0 == 0 {
+                break;
+            }
+        }
+        assert_eq!(engine.outbox("portal").expect("open").0, 0, "all is sent");
+        let mut shown = BTreeMap::new();
+        for record in sim.state()["customer"].as_object().expect("records").values() {
+            let name = record["record"].as_str().expect("a name").to_owned();
+            assert!(shown.insert(name, record["fields"]["phone"].clone()).is_none(), "made twice");
+        }
+        let due = (0..10).map(|n| (format!("contact/crm:{n}"), json!(format!("{n}-{round}")))).collect();
+        assert_eq!(shown, due);
+    }
+    let happened = sim.counts()["faults"].as_object().expect("faults").len();
+    assert_eq!(happened, 5, "every fault happened");
+    assert_eq!(setting.count("/writes"), 150, "and no write was done twice");
+    engine.close().expect("the disk works");
+}
+
+#[tokio::test]
+async fn nothing_of_values_and_secrets_is_in_errors_and_debug_output() {
+    let setting = setting().await;
+    setting.sim.order(Order::next(Fault::Status { status: 422, retry_after: None }, 1).with("syncline.list"));
+    let mut texts = vec![format!("{:?} {:?}", keys(&[SECRET]), setting.portal.list("contact", None).await)];
+    let write = setting.write(None, json!({"phone": "canary-value"}), "k1");
+    texts.push(format!("{write:?}"));
+    let http =
+        syncline::side::http::Http::new("http://127.0.0.1:1/canary-path", Limits::default()).expect("an address");
+    let request = http.request("POST".parse().expect("a method"), "/canary-id").expect("a path").body("canary-body");
+    let broken = http.call(request).await.expect_err("nobody listens there");
+    assert!(broken.never_left());
+    let mut cause: Option<&dyn std::error::Error> = Some(&broken);
+    while let Some(why) = cause {
+        texts.push(format!("{why} {why:?}"));
+        cause = why.source();
+    }
+    for text in &texts {
+        assert!(!text.contains("canary") && !text.contains("MfKQ9r8G"), "{text}");
+    }
 }
