@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 
-use super::failure::Failure;
+use super::{failure::Failure, sim_portal::SimPortal};
 use crate::{clock::Millis, event::DEFAULT_SOURCE, history::Position, id::Seq};
 
 const EXAMPLES: &str = "\
@@ -156,6 +156,9 @@ A sample names records and how many values were said of each:
 
 rss_mb is the most memory the process held, cpu_secs its user and system time, bytes what the store takes on disk.")]
     Bench(Bench),
+    /// Run a pretend side over HTTP, to try things against
+    #[command(subcommand)]
+    Sim(Sim),
 }
 
 /// What to take in.
@@ -324,4 +327,19 @@ pub struct Demo {
     /// How many edits, at least
     #[arg(long, default_value_t = 3_000)]
     pub edits: u64,
+}
+
+/// Which pretend side.
+#[derive(Debug, Subcommand)]
+pub enum Sim {
+    /// A portal: customers, edits by users, signed messages both ways, and faults to order
+    #[command(after_help = "\
+Examples:
+  export PORTAL_WEBHOOK_SECRET=whsec_$(openssl rand -base64 32)
+  syncline sim portal --records 100 --webhooks-to http://127.0.0.1:8080/hooks/portal
+  curl -s http://127.0.0.1:8701/_sim
+
+Its `deliver_to` is http://127.0.0.1:8701/hooks/syncline. What users do, and what goes wrong, is ordered at /_sim,
+which explains itself. It runs until it is interrupted.")]
+    Portal(SimPortal),
 }

@@ -16,6 +16,7 @@ mod lines;
 mod manifest;
 mod open;
 mod read;
+mod sim_portal;
 mod status;
 mod story;
 mod tell;
@@ -75,6 +76,7 @@ fn run(args: Args, out: &mut dyn Write) -> Result<End, Failure> {
         Command::Rebuild => check::rebuild(&place, out),
         Command::Export => export::export(&place, out),
         Command::Bench(args) => bench::bench(&args, &place, out),
+        Command::Sim(args::Sim::Portal(args)) => sim_portal::portal(&args, place.json, out),
         Command::Manifest(command) => manifest::manifest(&command, &place, out),
     }
 }

@@ -3,11 +3,12 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    book::{By, Held},
+    book::{By, Held, Shown},
     fault::{At, Fault},
     rules,
     state::{Portal, Present, State},
 };
+use crate::clock::Millis;
 
 /// The most records of a page.
 const PAGE_MAX: usize = 100;
@@ -124,118 +125,115 @@ fn write(state: &mut State, data: &Value, present: Present) -> Answer {
     }
 }
 
-fn write_row(state: &mut State, row: &Value, faults: &[Fault], present: Present) -> Value {
-    let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
-    let (key, op, kind) = (text("key"), text("op"), text("kind"));
-    // A write that is known by its key is done already: what came of it is said again.
-    if let Some((kind, id)) = state.book.made.get(&key).cloned() {
-        state.counts.repeated += 1;
-        return applied(state, &key, &kind, &id, row);
-    }
-    let mut id = if op == "create" {
-        state.book.fresh_id()
-    } else {
-        match state.book.find(&kind, &text("id")) {
-            Some((id, held)) if !held.deleted => id,
-            _ => return json!({"key": key, "status": "missing"}),
+/// A write, as its row has it.
+struct Row {
+    key: String,
+    op: String,
+    kind: String,
+    id: String,
+    record: Option<String>,
+    set: Map<String, Value>,
+}
+
+impl Row {
+    fn of(json: &Value) -> Self {
+        let text = |name: &str| json[name].as_str().unwrap_or_default().to_owned();
+        Row {
+            key: text("key"),
+            op: text("op"),
+            kind: text("kind"),
+            id: text("id"),
+            record: json["record"].as_str().map(str::to_owned),
+            set: json["set"].as_object().cloned().unwrap_or_default(),
         }
+    }
+}
+
+fn write_row(state: &mut State, json: &Value, faults: &[Fault], present: Present) -> Value {
+    let row = Row::of(json);
+    // A write that is known by its key is done already: what came of it is said again.
+    if let Some((_, id)) = state.book.made.get(&row.key).cloned() {
+        state.counts.repeated += 1;
+        return applied(state, &row, &id);
+    }
+    let id = match (&*row.op, state.book.find(&row.kind, &row.id)) {
+        ("create", _) => state.book.fresh_id(),
+        (_, Some((id, held))) if !held.deleted => id,
+        _ => return json!({"key": row.key, "status": "missing"}),
     };
     for fault in faults {
         match fault {
-            Fault::RefuseRow { reason } => return refused(state, &key, reason, &[]),
-            Fault::UserEdits { field, value } if op == "update" => {
+            Fault::RefuseRow { reason } => return refused(state, &row.key, reason, &[]),
+            Fault::UserEdits { field, value } if row.op == "update" => {
                 let set = Map::from_iter([(field.clone(), value.clone())]);
-                if let Some(told) = state.user_sets(&kind, &id, false, set, &By::user("u99"), present) {
+                if let Some(told) = state.user_sets(&row.kind, &id, false, set, &By::user("u99"), present) {
                     state.tell("record.changed", vec![told], present);
                 }
             }
             _ => {}
         }
     }
-    let set: Map<String, Value> = row["set"].as_object().cloned().unwrap_or_default();
-    let wrong: Vec<(String, String)> = set
-        .iter()
-        .filter_map(|(name, value)| Some((name.clone(), rules::refused(&state.settings.refuse, name, value)?)))
-        .collect();
-    if let Some((_, reason)) = wrong.first() {
-        let fields: Vec<&str> = wrong.iter().map(|(name, _)| name.as_str()).collect();
-        return refused(state, &key, reason, &fields);
-    }
-    if let Some(unique) = state.settings.unique.clone()
-        && let Some(value) = set.get(&unique).filter(|value| !value.is_null())
-        && let Some(other) = state.book.with_value(&kind, &unique, value).filter(|other| *other != id)
-    {
-        let reason = format!("{other} has this {unique} already");
-        let mut refused = refused(state, &key, &reason, &[&unique]);
-        refused["exists"] = json!(op == "create");
+    if let Some(refused) = wrong(state, &row, &id) {
         return refused;
     }
-    take(state, &op, &kind, &mut id, &key, row, set, present);
-    state.book.made.insert(key.clone(), (kind.clone(), id.clone()));
+    take(state, &row, &id, present);
+    state.book.made.insert(row.key.clone(), (row.kind.clone(), id.clone()));
     state.counts.writes += 1;
-    applied(state, &key, &kind, &id, row)
+    applied(state, &row, &id)
 }
 
-#[allow(clippy::too_many_arguments)]
-fn take(
-    state: &mut State,
-    op: &str,
-    kind: &str,
-    id: &mut String,
-    key: &str,
-    row: &Value,
-    set: Map<String, Value>,
-    present: Present,
-) {
-    let by = By::syncline(key);
-    if op == "delete" {
-        let Some(held) = state.book.get_mut(kind, id) else { return };
-        let at = held.time(present.said);
-        (held.deleted, held.modified) = (true, at);
-        return tell_ours(state, "record.deleted", kind, id, at, None, present);
+/// The answer to a write whose values are refused, or whose record is there already.
+fn wrong(state: &mut State, row: &Row, id: &str) -> Option<Value> {
+    let why =
+        |(name, value): (&String, &Value)| Some((name.clone(), rules::refused(&state.settings.refuse, name, value)?));
+    let wrong: Vec<(String, String)> = row.set.iter().filter_map(why).collect();
+    if let Some((_, reason)) = wrong.first() {
+        let fields: Vec<&str> = wrong.iter().map(|(name, _)| name.as_str()).collect();
+        return Some(refused(state, &row.key, reason, &fields));
     }
-    let held = match op {
-        "create" => state.book.kinds.entry(kind.to_owned()).or_default().entry(id.clone()).or_default(),
-        _ => match state.book.get_mut(kind, id) {
-            Some(held) => held,
-            None => return,
-        },
+    let unique = state.settings.unique.clone()?;
+    let value = row.set.get(&unique).filter(|value| !value.is_null())?;
+    let other = state.book.with_value(&row.kind, &unique, value).filter(|other| *other != id)?;
+    let reason = format!("{other} has this {unique} already");
+    let mut refused = refused(state, &row.key, &reason, &[&unique]);
+    refused["exists"] = json!(row.op == "create");
+    Some(refused)
+}
+
+fn take(state: &mut State, row: &Row, id: &str, present: Present) {
+    let Row { key, op, kind, record, set, .. } = row;
+    let held = match op.as_str() {
+        "create" => state.book.kinds.entry(kind.clone()).or_default().entry(id.to_owned()).or_default(),
+        _ => state.book.get_mut(kind, id).expect("it was just found"),
     };
-    if op == "create" {
-        held.record = row["record"].as_str().map(str::to_owned);
-    }
     let at = held.time(present.said);
     held.modified = at;
-    let mut shows = Map::new();
-    for (name, value) in set {
-        let value = rules::reshaped(&state.settings.reshape, &name, value);
-        state.counts.values += 1;
-        state.counts.needless += u64::from(held.value(&name).unwrap_or(&Value::Null) == &value);
-        held.set(&name, value.clone(), at, &by, state.settings.remembers);
-        shows.insert(name, value);
+    if op == "delete" {
+        held.deleted = true;
+        return tell_ours(state, "record.deleted", row, id, at, present);
     }
-    let topic = if op == "create" { "record.created" } else { "record.changed" };
-    tell_ours(state, topic, kind, id, at, Some((key, shows)), present);
+    if op == "create" {
+        held.record = record.clone();
+    }
+    for (name, value) in set {
+        let value = rules::reshaped(&state.settings.reshape, name, value.clone());
+        state.counts.values += 1;
+        state.counts.needless += u64::from(held.value(name).unwrap_or(&Value::Null) == &value);
+        held.set(name, value, at, &By::syncline(key), state.settings.remembers);
+    }
+    tell_ours(state, if op == "create" { "record.created" } else { "record.changed" }, row, id, at, present);
 }
 
 /// Tells a change that we made, as portals do that tell every change.
-fn tell_ours(
-    state: &mut State,
-    topic: &str,
-    kind: &str,
-    id: &str,
-    at: crate::clock::Millis,
-    set: Option<(&str, Map<String, Value>)>,
-    present: Present,
-) {
+fn tell_ours(state: &mut State, topic: &str, row: &Row, id: &str, at: Millis, present: Present) {
     if !state.settings.tells_ours {
         return;
     }
-    let by = match &set {
-        Some((key, _)) if state.settings.names_us => By::syncline(key),
-        _ => By::default(),
-    };
-    let change = state.change(kind, id, at, &by, set.map(|(_, set)| ("set".to_owned(), set.into())));
+    let by = if state.settings.names_us { By::syncline(&row.key) } else { By::default() };
+    let shows = |name: &String| Some((name.clone(), state.book.find(&row.kind, id)?.1.value(name)?.clone()));
+    let set: Map<String, Value> = row.set.keys().filter(|_| topic != "record.deleted").filter_map(shows).collect();
+    let more = (topic != "record.deleted").then(|| ("set".to_owned(), set.into()));
+    let change = state.change(&row.kind, id, at, &by, more);
     state.tell(topic, vec![change], present);
 }
 
@@ -245,22 +243,21 @@ fn refused(state: &mut State, key: &str, reason: &str, fields: &[&str]) -> Value
 }
 
 /// What came of a write: the time at which the record took it, and the written fields that show something else.
-fn applied(state: &State, key: &str, kind: &str, id: &str, row: &Value) -> Value {
-    let Some(held) = state.book.kinds.get(kind).and_then(|kind| kind.get(id)) else { return Value::Null };
+fn applied(state: &State, row: &Row, id: &str) -> Value {
+    let Some(held) = state.book.kinds.get(&row.kind).and_then(|kind| kind.get(id)) else { return Value::Null };
     let mut shows = Map::new();
     let mut at = None;
-    for (name, sent) in row["set"].as_object().into_iter().flatten() {
+    for (name, sent) in &row.set {
         // What this write put there, though a user may have edited it since.
-        let ours =
-            held.fields.get(name).and_then(|all| all.iter().rfind(|shown| shown.by.syncline.as_deref() == Some(key)));
-        let Some(ours) = ours else { continue };
+        let by_it = |shown: &&Shown| shown.by.syncline.as_deref() == Some(&*row.key);
+        let Some(ours) = held.fields.get(name).and_then(|all| all.iter().rfind(by_it)) else { continue };
         at = at.max(Some(ours.at));
         if ours.value != *sent {
             shows.insert(name.clone(), ours.value.clone());
         }
     }
     let at = at.unwrap_or(held.modified);
-    json!({"key": key, "status": "applied", "id": id, "at": at.to_string(), "shows": shows})
+    json!({"key": row.key, "status": "applied", "id": id, "at": at.to_string(), "shows": shows})
 }
 
 fn read(state: &mut State, data: &Value) -> Answer {

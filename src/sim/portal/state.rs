@@ -184,7 +184,16 @@ impl Portal {
 
     /// Makes a record as a user and returns its id.
     pub fn create(&self, kind: &str, set: Value, by: &By) -> String {
-        let change = Change { kind: kind.to_owned(), id: None, set: map(set), by: by.clone(), silent: false };
+        self.create_one(kind, set, by, false)
+    }
+
+    /// As [`Portal::create`], and tells nobody.
+    pub fn create_silently(&self, kind: &str, set: Value, by: &By) -> String {
+        self.create_one(kind, set, by, true)
+    }
+
+    fn create_one(&self, kind: &str, set: Value, by: &By, silent: bool) -> String {
+        let change = Change { kind: kind.to_owned(), id: None, set: map(set), by: by.clone(), silent };
         let made = self.edit_many(vec![change]);
         made.ok().and_then(|mut ids| ids.pop()).expect("a new record is always made")
     }
