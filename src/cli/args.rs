@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 
-use super::failure::Failure;
+use super::{failure::Failure, sim_portal::SimPortal};
 use crate::{clock::Millis, event::DEFAULT_SOURCE, history::Position, id::Seq};
 
 const EXAMPLES: &str = "\
@@ -473,6 +473,16 @@ Examples:
 HubSpot's own clients talk to it: HubSpot(access_token='any', host='http://127.0.0.1:8700') in Python. What users do,
 and what goes wrong, is ordered at /_sim, which explains itself. It runs until it is interrupted.")]
     Hubspot(SimHubspot),
+    /// A portal: customers, edits by users, signed messages both ways, and faults to order
+    #[command(after_help = "\
+Examples:
+  export PORTAL_WEBHOOK_SECRET=whsec_$(openssl rand -base64 32)
+  syncline sim portal --records 100 --webhooks-to http://127.0.0.1:8080/hooks/portal
+  curl -s http://127.0.0.1:8701/_sim
+
+Its `deliver_to` is http://127.0.0.1:8701/hooks/syncline. What users do, and what goes wrong, is ordered at /_sim,
+which explains itself. It runs until it is interrupted.")]
+    Portal(SimPortal),
 }
 
 /// A pretend HubSpot account.

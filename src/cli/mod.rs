@@ -21,6 +21,7 @@ mod orders;
 mod read;
 mod serve;
 mod sim;
+mod sim_portal;
 mod status;
 mod story;
 mod tell;

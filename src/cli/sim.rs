@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{
     args::{Sim, SimHubspot},
     failure::{End, Failure},
-    tell,
+    sim_portal, tell,
 };
 use crate::{
     clock::SystemClock,
@@ -18,6 +18,7 @@ use crate::{
 pub fn sim(side: &Sim, json: bool, out: &mut dyn Write) -> Result<End, Failure> {
     match side {
         Sim::Hubspot(args) => hubspot(args, json, out),
+        Sim::Portal(args) => sim_portal::portal(args, json, out),
     }
 }
 
