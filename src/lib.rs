@@ -40,7 +40,7 @@
 //! | history | who, when, what, and why this value: answered from records and log | [`history`] |
 //!
 //! [`engine`] joins the steps behind one lock; [`state`] keeps everything that can be made anew from the log;
-//! [`manifest`] reads the customer's configuration; [`sim`] has two pretend sides with faults to order, for the demo and
+//! [`metrics`] counts what a running service does; [`manifest`] reads the customer's configuration; [`sim`] has two pretend sides with faults to order, for the demo and
 //! the tests; [`cli`] is the command line.
 //!
 //! # Words
@@ -96,6 +96,7 @@ pub mod limit;
 pub mod log;
 pub mod manifest;
 pub mod merge;
+pub mod metrics;
 pub mod projection;
 pub mod rulebook;
 pub mod send;

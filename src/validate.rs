@@ -54,6 +54,23 @@ pub enum FaultCode {
     Check,
 }
 
+impl FaultCode {
+    /// The code's name, as in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            FaultCode::Unknown => "unknown",
+            FaultCode::Twice => "twice",
+            FaultCode::Type => "type",
+            FaultCode::Choice => "choice",
+            FaultCode::Required => "required",
+            FaultCode::Pattern => "pattern",
+            FaultCode::Length => "length",
+            FaultCode::Range => "range",
+            FaultCode::Check => "check",
+        }
+    }
+}
+
 impl From<&Misfit> for FaultCode {
     fn from(misfit: &Misfit) -> FaultCode {
         match misfit {

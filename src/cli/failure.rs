@@ -2,7 +2,7 @@
 
 use std::{error::Error, io, path::PathBuf};
 
-use crate::{engine::EngineError, log::LogError, manifest::Fault};
+use crate::{engine::EngineError, log::LogError, manifest::Fault, server::TokenError};
 
 /// How a command that ran to its end ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,9 @@ pub enum Failure {
     /// The store failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The tokens cannot be read or written.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The demo cannot run.
     #[error(transparent)]
     Demo(crate::sim::demo::DemoError),
@@ -58,7 +61,7 @@ impl Failure {
     /// The exit code.
     pub fn code(&self) -> u8 {
         match self {
-            Failure::Use(_) | Failure::Engine(EngineError::NoStore(_)) => 2,
+            Failure::Use(_) | Failure::Token(TokenError::Unknown(_)) | Failure::Engine(EngineError::NoStore(_)) => 2,
             Failure::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => 2,
             _ => 1,
         }
@@ -77,6 +80,9 @@ impl Failure {
     }
 
     fn cure(&self) -> Option<&'static str> {
+        if let Failure::Token(TokenError::Unknown(_)) = self {
+            return Some("`syncline token list` shows those that there are");
+        }
         let Failure::Engine(why) = self else { return None };
         match why {
             EngineError::NoStore(_) => Some("make one with `syncline init`, or name another with --store"),

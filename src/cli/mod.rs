@@ -19,6 +19,7 @@ mod read;
 mod status;
 mod story;
 mod tell;
+mod token;
 mod waits;
 
 use std::{
@@ -74,6 +75,7 @@ fn run(args: Args, out: &mut dyn Write) -> Result<End, Failure> {
         Command::Verify(args) => check::verify(&args, &place, out),
         Command::Rebuild => check::rebuild(&place, out),
         Command::Export => export::export(&place, out),
+        Command::Token(command) => token::token(&command, &place, out),
         Command::Bench(args) => bench::bench(&args, &place, out),
         Command::Manifest(command) => manifest::manifest(&command, &place, out),
     }

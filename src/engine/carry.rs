@@ -1,12 +1,9 @@
 //! How a store's events leave it and enter another: what `export` and `import` ask of the engine.
 
-use super::{
-    Engine, EngineError,
-    core::{parse, read_event},
-};
+use super::{Engine, EngineError, core::parse};
 use crate::{
     event::{Event, Header},
-    id::{Seq, TenantKey},
+    id::{self, EventId, Seq, TenantKey},
     log::Stored,
     merge::line::Entry,
 };
@@ -46,11 +43,29 @@ impl Engine {
     /// # Errors
     /// If the log or the state fails.
     pub fn numbered(&self, source: &str, number: u64) -> Result<Option<(Seq, Header)>, EngineError> {
+        Ok(self.numbered_event(source, number)?.map(|(seq, _, event)| (seq, event.header)))
+    }
+
+    /// As [`Engine::numbered`], with the event's id and payload.
+    ///
+    /// # Errors
+    /// If the log or the state fails.
+    pub fn numbered_event(&self, source: &str, number: u64) -> Result<Option<(Seq, EventId, Event)>, EngineError> {
         let seq = self.core()?.numbered(source, number)?;
         let Some(seq) = seq else { return Ok(None) };
-        let place = self.inner.log.find(seq)?;
-        let event = read_event(&self.inner.log, &self.inner.key, seq, place)?;
-        Ok(Some((seq, event.header)))
+        let entry = self.inner.log.read(self.inner.log.find(seq)?)?;
+        let event = parse(&self.inner.key, seq, &entry.header, &entry.payload)?;
+        Ok(Some((seq, id::event_id(&entry.header), event)))
+    }
+
+    /// Checks that the store would take a statement.
+    ///
+    /// # Errors
+    /// If its log is damaged or its disk has failed, or the engine has stopped.
+    pub fn can_write(&self) -> Result<(), EngineError> {
+        drop(self.core()?);
+        self.inner.log.append(&[])?;
+        Ok(())
     }
 
     /// The events of a record that wait for something that they name as seen.

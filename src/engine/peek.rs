@@ -103,15 +103,17 @@ impl Engine {
         self.inner.log.scan(from)
     }
 
-    /// The ids of the records in memory, and of those in derived state; each ascending, one id may be in both.
+    /// The ids of the records in memory, and of those in derived state, from one on; each ascending, one id may be in both.
     pub(crate) fn ids(
         &self,
+        start: &str,
     ) -> Result<(Vec<RecordId>, impl Iterator<Item = Result<RecordId, EngineError>> + use<>), EngineError> {
         let core = self.core()?;
-        let mut held: Vec<RecordId> = core.held.keys().filter(|id| !id.is_empty()).cloned().collect();
+        let mut held: Vec<RecordId> =
+            core.held.keys().filter(|id| !id.is_empty() && &***id >= start).cloned().collect();
         held.sort();
         // No id starts with a control character, and the tenant's own line has the empty one.
-        let stored = core.store.ids("\u{1}").map(|id| id.map_err(EngineError::from));
+        let stored = core.store.ids(start.max("\u{1}")).map(|id| id.map_err(EngineError::from));
         Ok((held, stored))
     }
 }

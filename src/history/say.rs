@@ -156,6 +156,11 @@ impl Engine {
     /// # After a crash
     /// It is in the log, or it is not.
     pub fn edit(&self, principal: &Principal, edit: Edit) -> Result<Said, EngineError> {
+        self.say_one(self.edit_draft(principal, edit)?)
+    }
+
+    /// The statement that an edit is, checked and not yet said; several can be said together.
+    pub(crate) fn edit_draft(&self, principal: &Principal, edit: Edit) -> Result<Draft, EngineError> {
         let Edit { record, side, set, author, version, at } = edit;
         let permit = Permit::of(self, principal)?;
         let known = self.peek_record(&record)?.map(|(record, _)| record);
@@ -178,7 +183,7 @@ impl Engine {
         let mut draft = self.draft(principal, Kind::Edit, record, Origin { side, link, node: None }, author, at)?;
         draft.words = set;
         draft.seen = seen;
-        self.say_one(draft)
+        Ok(draft)
     }
 
     /// Makes a record and returns its name when it is on disk; checked as [`Engine::edit`], and all that the manifest
@@ -190,22 +195,41 @@ impl Engine {
     /// # After a crash
     /// It is in the log, or it is not; with a key it may be asked for again without making a second one.
     pub fn create(&self, principal: &Principal, new: New) -> Result<(RecordId, Said), EngineError> {
-        let New { kind, side, set, author, at, once } = new;
-        let link = self.fresh_link(principal, &kind, &side, once.as_deref())?;
-        let record = RecordId::on_side(&kind, &side, &link).map_err(|why| EngineError::Name { name: kind, why })?;
-        if once.is_some() && self.peek_record(&record)?.is_some() {
+        let is_once = new.once.is_some();
+        let (record, link) = self.fresh_record(principal, &new)?;
+        if is_once && self.peek_record(&record)?.is_some() {
             return Ok((record, Said::Duplicate));
         }
+        let draft = self.create_draft(principal, new, record.clone(), link)?;
+        Ok((record, self.say_one(draft)?))
+    }
+
+    /// The name of a record that is to be made, and its side's own id for it.
+    pub(crate) fn fresh_record(&self, principal: &Principal, new: &New) -> Result<(RecordId, Box<str>), EngineError> {
+        let link = self.fresh_link(principal, &new.kind, &new.side, new.once.as_deref())?;
+        let bad = |why| EngineError::Name { name: new.kind.clone(), why };
+        Ok((RecordId::on_side(&new.kind, &new.side, &link).map_err(bad)?, link))
+    }
+
+    /// The statement that makes a record, checked and not yet said.
+    pub(crate) fn create_draft(
+        &self,
+        principal: &Principal,
+        new: New,
+        record: RecordId,
+        link: Box<str>,
+    ) -> Result<Draft, EngineError> {
+        let New { side, set, author, at, .. } = new;
         let permit = Permit::of(self, principal)?;
         if permit.limits().is_some_and(|limits| !limits.writes_some(record.kind())) {
             return Err(EngineError::NoRecord { record });
         }
         self.check_words(&permit, &record, &side, &set, None)?;
         let origin = Origin { side, link: Some(link), node: None };
-        let mut draft = self.draft(principal, Kind::Create, record.clone(), origin, author, at)?;
+        let mut draft = self.draft(principal, Kind::Create, record, origin, author, at)?;
         draft.words = set;
         draft.words.push((FieldName::new(EXISTENCE).expect("a good name"), Value::bool(true)));
-        Ok((record, self.say_one(draft)?))
+        Ok(draft)
     }
 
     /// An id that nobody can guess, or, for a key, the one that belongs to it.

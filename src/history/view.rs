@@ -135,13 +135,22 @@ impl Reader {
     /// They are read one by one as the iterator goes. What is said meanwhile may be in what is yet to come; as of a
     /// sequence it is not. A record that fails is an item that says so, and the next one follows.
     pub fn records(&self) -> impl Iterator<Item = Result<RecordView, EngineError>> + use<> {
+        self.records_from("")
+    }
+
+    /// As [`Reader::records`], from an id on; no record before it is looked at.
+    pub fn records_from(&self, start: &str) -> impl Iterator<Item = Result<RecordView, EngineError>> + use<> {
         let reader = self.clone();
-        self.ids().filter_map(move |id| id.and_then(|id| reader.view(id)).transpose())
+        self.ids_from(start).filter_map(move |id| id.and_then(|id| reader.view(id)).transpose())
     }
 
     /// The ids of all records, ascending.
     pub(super) fn ids(&self) -> impl Iterator<Item = Result<RecordId, EngineError>> + use<> {
-        let (held, stored, failed) = match self.engine.ids() {
+        self.ids_from("")
+    }
+
+    fn ids_from(&self, start: &str) -> impl Iterator<Item = Result<RecordId, EngineError>> + use<> {
+        let (held, stored, failed) = match self.engine.ids(start) {
             Ok((held, stored)) => (held, Some(stored), None),
             Err(why) => (Vec::new(), None, Some(why)),
         };
