@@ -36,7 +36,7 @@ pub fn record() -> RecordId {
 pub fn book() -> Rulebook {
     let spec = FieldSpec { kind: FieldType::Any, rule: Rule::LastWriteWins(None), write: None, sides: None };
     let kind = KindSpec { fields: [(ANY.to_owned(), spec)].into(), ..KindSpec::default() };
-    let connected = |name: &&str| (side(name), SideSpec { connected: true, resolution: 1 });
+    let connected = |name: &&str| (side(name), SideSpec { connected: true, resolution: 1, own_ids: false });
     Rulebook::of(Edition { kinds: [(ANY.to_owned(), kind)].into(), sides: SIDES.iter().map(connected).collect() })
 }
 

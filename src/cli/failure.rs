@@ -2,10 +2,12 @@
 
 use std::{error::Error, io, net::SocketAddr, path::PathBuf};
 
+use super::bench_hooks::HooksError;
 use crate::{
     engine::EngineError,
     log::LogError,
     manifest::Fault,
+    server::TokenError,
     service::{AskError, FleetError, OrderError, ServiceError},
 };
 
@@ -58,6 +60,12 @@ pub enum Failure {
     /// Threads or signals could not be had.
     #[error("the system does not give what a service needs")]
     Runtime(#[source] io::Error),
+    /// The tokens cannot be read or written.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// Nothing can be measured.
+    #[error(transparent)]
+    Hooks(#[from] HooksError),
     /// The demo cannot run.
     #[error(transparent)]
     Demo(crate::sim::demo::DemoError),
@@ -112,7 +120,8 @@ impl Failure {
     /// The exit code.
     pub fn code(&self) -> u8 {
         match self {
-            Failure::Use(_) | Failure::Order(OrderError::Side { .. } | OrderError::Name { .. }) => 2,
+            Failure::Use(_) | Failure::Token(TokenError::Unknown(_)) => 2,
+            Failure::Order(OrderError::Side { .. } | OrderError::Name { .. }) => 2,
             _ if matches!(self.of_engine(), Some(EngineError::NoStore(_))) => 2,
             Failure::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => 2,
             _ => 1,
@@ -132,6 +141,9 @@ impl Failure {
     }
 
     fn cure(&self) -> Option<&'static str> {
+        if let Failure::Token(TokenError::Unknown(_)) = self {
+            return Some("`syncline token list` shows those that there are");
+        }
         match self.of_engine()? {
             EngineError::NoStore(_) => Some("make one with `syncline init`, or name another with --store"),
             EngineError::Log(why) if why.is_disk_full() => {

@@ -49,6 +49,7 @@ use crate::{
     manifest::{Fault, Manifest},
     rulebook::Edition,
     state::{Counts, StateError},
+    validate::{self, FieldFault},
 };
 
 /// How many records may wait in memory for a checkpoint because it has changed who they are.
@@ -101,6 +102,23 @@ pub enum EngineError {
         #[source]
         source: Unfit,
     },
+    /// What the embedding program says does not validate; nothing of it was taken.
+    #[error("{record} cannot be changed like this: {}", validate::told(.faults))]
+    Invalid {
+        /// The record.
+        record: RecordId,
+        /// All that is wrong, by field.
+        faults: Vec<FieldFault>,
+    },
+    /// There is no such record for whoever wants to change it.
+    #[error("there is no record {record}")]
+    NoRecord {
+        /// The record.
+        record: RecordId,
+    },
+    /// The operating system gives no random bytes.
+    #[error("the operating system gives no random bytes for a new name")]
+    Random,
     /// A text that cannot be the name of a record or a field.
     #[error("the name {name:?} {why}")]
     Name {
@@ -182,12 +200,6 @@ pub enum Unfit {
         field: String,
         /// The record kind.
         kind: String,
-    },
-    /// A field that is set twice.
-    #[error("the field {field} is set twice")]
-    Twice {
-        /// The field.
-        field: FieldName,
     },
     /// A value of another type.
     #[error("the value of {field} {misfit}")]

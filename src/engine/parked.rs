@@ -8,6 +8,7 @@ use super::{Engine, EngineError, outbox::origin_of};
 use crate::{
     clock::Millis,
     event::{Author, Detail, Draft, Kind},
+    history::{Decision, Principal},
     id::{FieldName, RecordId, SideName},
     merge::{Existence, Record},
     rulebook::EXISTENCE,
@@ -176,7 +177,8 @@ impl Engine {
         if !is_field {
             return Err(EngineError::Existence { record: record.clone() });
         }
-        self.decide(record, field, value.unwrap_or_else(Value::null), by, why).map(|_| ())
+        let decision = Decision::of(record, field, value.unwrap_or_else(Value::null)).by(by).because(why);
+        self.decide(&Principal::operator(), decision).map(|_| ())
     }
 }
 

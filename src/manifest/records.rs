@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::{
     ANY, Field, LinkRule, RecordKind,
     block::{self, Block, entries},
+    check,
     fault::{At, Faults, List, among},
     fields::{self, Setting},
     read::name,
@@ -16,7 +17,7 @@ use crate::{
     id::{FieldName, SideName},
 };
 
-pub(super) const KIND: &[&str] = &["sides", "match_on", "links", "deletes", "rule", "fields"];
+pub(super) const KIND: &[&str] = &["sides", "match_on", "links", "deletes", "rule", "fields", "checks"];
 pub(super) const DELETES: &[(&str, DeleteRule)] =
     &[("manual", DeleteRule::Manual), ("delete_wins", DeleteRule::DeleteWins), ("edit_wins", DeleteRule::EditWins)];
 
@@ -104,6 +105,8 @@ fn kind(key: &Key, node: &Node, given: &Given<'_>, kinds: &[String], faults: &mu
     let fields = fields.map(|node| read_fields(node, &block.of("fields"), &setting, faults));
     let match_on =
         block.get("match_on").map(|node| match_on(node, &block.of("match_on"), &field_names(block.node), faults));
+    let checks =
+        block.get("checks").map(|node| check::read(node, &block.of("checks"), &field_names(block.node), faults));
     block.done();
     Some(RecordKind {
         sides,
@@ -112,6 +115,7 @@ fn kind(key: &Key, node: &Node, given: &Given<'_>, kinds: &[String], faults: &mu
         deletes: deletes.unwrap_or(given.deletes),
         rule,
         fields: fields?,
+        checks: checks.unwrap_or_default(),
     })
 }
 
