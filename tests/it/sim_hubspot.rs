@@ -263,7 +263,8 @@ fn faults_on_order_do_what_they_say() {
     assert!(away.headers.contains(&("Retry-After", "60".to_owned())));
     let values = vec!["other".to_owned()];
     account.order(Order::next(Fault::OtherApp { app: 9, property: "city".into(), values }, 1));
-    assert_eq!(write("4").status, 200);
+    assert!(ask(&account, "GET", "/crm/v3/objects/contacts", Value::Null).is_well(), "a list is about no record");
+    assert_eq!((account.shows("contacts", ids[0], "city"), write("4").status), (None, 200));
     assert_eq!(account.shows("contacts", ids[0], "city").as_deref(), Some("other"));
 
     let inputs = || json!({"inputs": ids.map(|id| json!({"id": id.to_string(), "properties": {"phone": "5"}}))});
@@ -271,10 +272,13 @@ fn faults_on_order_do_what_they_say() {
     let partly = ask(&account, "POST", "/crm/v3/objects/contacts/batch/update", inputs());
     assert_eq!((partly.status, partly.body["results"].as_array().map(Vec::len)), (207, Some(2)));
     account.order(Order::next(Fault::OmitRow, 1));
+    let values = vec!["first".to_owned()];
+    account.order(Order::next(Fault::OtherApp { app: 9, property: "zip".into(), values }, 1));
     let short = ask(&account, "POST", "/crm/v3/objects/contacts/batch/update", inputs());
     assert_eq!((short.status, short.body["results"].as_array().map(Vec::len)), (200, Some(2)));
     assert!(ids.iter().all(|id| account.shows("contacts", *id, "phone").as_deref() == Some("5")), "done all the same");
 
+    assert_eq!(account.shows("contacts", ids[0], "zip").as_deref(), Some("first"), "the first one of a batch");
     account.order(Order::next(Fault::Merge { new_id: true }, 1));
     let merged = write("6");
     assert_ne!(merged.body["id"], json!(ids[0].to_string()), "the write went to what it was merged into");
