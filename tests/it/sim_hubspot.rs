@@ -198,6 +198,10 @@ fn our_own_writes_are_told_with_our_app_and_those_of_others_with_theirs() {
     assert_eq!(account.answer(&other).status, 200);
     let sources: Vec<String> = told(&account).into_iter().map(|(_, _, source)| source).skip(2).collect();
     assert_eq!(sources, [APP.to_string(), "77".to_owned()]);
+    let hooks = ask(&account, "GET", "/_sim/hooks", Value::Null).body;
+    let kinds: Vec<&str> =
+        hooks["recent"].as_array().expect("a list").iter().filter_map(|one| one["changeSource"].as_str()).collect();
+    assert_eq!(kinds, ["CRM_UI", "CRM_UI", "INTEGRATION", "INTEGRATION"]);
     assert_eq!(account.counts()["hooks"]["echoes"], json!(1));
     ask(&account, "PATCH", &target, write("3"));
     assert_eq!(account.counts()["values_same"], json!(1), "a value that was there is counted");
@@ -259,7 +263,8 @@ fn faults_on_order_do_what_they_say() {
     assert!(away.headers.contains(&("Retry-After", "60".to_owned())));
     let values = vec!["other".to_owned()];
     account.order(Order::next(Fault::OtherApp { app: 9, property: "city".into(), values }, 1));
-    assert_eq!(write("4").status, 200);
+    assert!(ask(&account, "GET", "/crm/v3/objects/contacts", Value::Null).is_well(), "a list is about no record");
+    assert_eq!((account.shows("contacts", ids[0], "city"), write("4").status), (None, 200));
     assert_eq!(account.shows("contacts", ids[0], "city").as_deref(), Some("other"));
 
     let inputs = || json!({"inputs": ids.map(|id| json!({"id": id.to_string(), "properties": {"phone": "5"}}))});
@@ -267,10 +272,13 @@ fn faults_on_order_do_what_they_say() {
     let partly = ask(&account, "POST", "/crm/v3/objects/contacts/batch/update", inputs());
     assert_eq!((partly.status, partly.body["results"].as_array().map(Vec::len)), (207, Some(2)));
     account.order(Order::next(Fault::OmitRow, 1));
+    let values = vec!["first".to_owned()];
+    account.order(Order::next(Fault::OtherApp { app: 9, property: "zip".into(), values }, 1));
     let short = ask(&account, "POST", "/crm/v3/objects/contacts/batch/update", inputs());
     assert_eq!((short.status, short.body["results"].as_array().map(Vec::len)), (200, Some(2)));
     assert!(ids.iter().all(|id| account.shows("contacts", *id, "phone").as_deref() == Some("5")), "done all the same");
 
+    assert_eq!(account.shows("contacts", ids[0], "zip").as_deref(), Some("first"), "the first one of a batch");
     account.order(Order::next(Fault::Merge { new_id: true }, 1));
     let merged = write("6");
     assert_ne!(merged.body["id"], json!(ids[0].to_string()), "the write went to what it was merged into");
@@ -468,9 +476,27 @@ async fn the_lag_of_a_target_ends_its_webhook_and_not_the_others() {
     let serving = served(&account).await;
     account.create("contacts", &[], &By::user(7)).expect("made");
     // Eleven attempts of nothing but waiting, and it is given up.
-    account.hooks_gone().await;
+    tokio::time::timeout(Duration::from_secs(20), account.hooks_gone()).await.expect("it is given up in time");
     let counts = account.counts();
     assert_eq!((&counts["hooks"]["given_up"], &counts["hooks"]["by_status"]), (&json!(1), &json!({"0": 11})));
+    serving.stop().await.expect("a clean end");
+}
+
+#[tokio::test]
+async fn a_stop_loses_no_webhook_that_is_under_way() {
+    let (account, clock) = account(Settings { creation_tells_values: false, ..Settings::default() });
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    account.webhooks_to(&format!("http://{}/hooks", silent.local_addr().expect("an address")));
+    let serving = served(&account).await;
+    account.create("contacts", &[], &By::user(7)).expect("made");
+    let connection = silent.accept().await.expect("a webhook");
+    serving.stop().await.expect("a clean end");
+    drop(connection);
+    let (url, mut heard) = target(vec![]).await;
+    account.webhooks_to(&url);
+    clock.advance(120_000);
+    let serving = served(&account).await;
+    assert_eq!(next(&mut heard).await[0]["attemptNumber"], json!(1));
     serving.stop().await.expect("a clean end");
 }
 

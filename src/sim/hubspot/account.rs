@@ -94,10 +94,9 @@ impl Account {
 
     /// The state, at the present time.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        let now = self.now();
         // A panic in one request is that request's failure; what it left is looked at with care, not thrown away.
         let mut state = self.inner.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.now = now;
+        state.now = self.now();
         state
     }
 
