@@ -6,4 +6,4 @@ mod errors;
 mod hooks;
 mod openapi;
 mod stream;
-mod world;
+pub(crate) mod world;
