@@ -152,6 +152,16 @@ impl Rulebook {
         &self.editions.last().expect("a store logs its first manifest first").2
     }
 
+    /// The rulebook that would be, had one edition held from the beginning.
+    pub fn alone(&self, edition: Edition) -> Rulebook {
+        Rulebook { editions: vec![(Millis(i64::MIN), String::new(), edition)], ..self.clone() }
+    }
+
+    /// The time from which the newest rules hold.
+    pub fn newest_from(&self) -> Millis {
+        self.editions.last().map_or(Millis(i64::MIN), |(from, _, _)| *from)
+    }
+
     /// The text of the newest manifest; `None` before the first.
     pub fn newest_text(&self) -> Option<&str> {
         self.editions.last().map(|(_, text, _)| text.as_str())

@@ -120,6 +120,34 @@ Examples:
 VALUE is JSON, or else a text; a text that looks like JSON goes in quotes of its own: '\"12\"'. null clears the
 field. The decision supersedes all that now stands on the field, and goes out to every side.")]
     Decide(Decide),
+    /// Serve: keep the sides in agreement, take their webhooks, answer the API
+    #[command(after_help = "\
+Examples:
+  syncline serve --manifest acme.yaml --store acme --listen 127.0.0.1:8787
+  syncline serve --tenants /srv/syncline --listen 127.0.0.1:8787 --json
+
+With --tenants each tenant is a directory with a manifest.yaml; its store lies beside it. TLS ends in front of the
+service. SIGHUP reads manifests and secrets again; SIGTERM and SIGINT let what is under way end, and close the
+stores. With --json log lines are JSON too.")]
+    Serve(Serve),
+    /// Compare what sides show with what we believe, and repair what differs
+    #[command(after_help = "\
+Examples:
+  syncline reconcile --store acme
+  syncline reconcile --side crm --record contact/000123 --json
+
+The exit code is 1 if anything differed. What differed is repaired by ordinary events; whoever serves the store
+sends the writes that follow from it.")]
+    Reconcile(Reconcile),
+    /// Read sides as a whole, going on where it was cut off
+    #[command(after_help = "\
+Examples:
+  syncline backfill --store acme
+  syncline backfill --side crm --again")]
+    Backfill(Backfill),
+    /// Show what waits for a person, let it go on, or give it up
+    #[command(subcommand)]
+    Parked(Parked),
     /// Show totals and what waits for a person
     Status,
     /// Check the log, and derived state against it
@@ -171,6 +199,9 @@ A sample names records and how many values were said of each:
 
 rss_mb is the most memory the process held, cpu_secs its user and system time, bytes what the store takes on disk.")]
     Bench(Bench),
+    /// Run a pretend side over HTTP, to try things against
+    #[command(subcommand)]
+    Sim(Sim),
 }
 
 /// What to take in.
@@ -359,6 +390,109 @@ pub enum Manifest {
     },
     /// Print the JSON Schema of manifests, for editors
     Schema,
+    /// Put a manifest in force from now on, also while another process serves the store
+    #[command(after_help = "\
+Examples:
+  syncline manifest apply acme.yaml --store acme
+  syncline manifest apply acme.yaml --store acme --rejudge
+  syncline manifest apply acme.yaml --store acme --rejudge --yes --by ana
+
+Conflicts are judged by the rules of their time. --rejudge shows what the present ones would come to by this
+manifest, and changes nothing; with --yes it puts the manifest in force and decides exactly these, by events.
+A service that was started with a manifest file reads that file again on SIGHUP: change it too.")]
+    Apply(Apply),
+}
+
+/// Which manifest to put in force, and how.
+#[derive(Debug, Group)]
+pub struct Apply {
+    /// The manifest
+    pub file: PathBuf,
+    /// Show what present conflicts would come to by this manifest
+    #[arg(long)]
+    pub rejudge: bool,
+    /// Decide them so
+    #[arg(long, requires = "rejudge")]
+    pub yes: bool,
+    /// Who decides
+    #[arg(long, value_name = "NAME", default_value = "operator")]
+    pub by: String,
+}
+
+/// What to serve, and where.
+#[derive(Debug, Group)]
+pub struct Serve {
+    /// A directory of tenants, instead of --store and --manifest
+    #[arg(long, value_name = "DIR", conflicts_with = "store")]
+    pub tenants: Option<PathBuf>,
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8787")]
+    pub listen: std::net::SocketAddr,
+    /// What HubSpot apps call and sign where one address serves several tenants
+    #[arg(long, value_name = "URL")]
+    pub public_url: Option<String>,
+}
+
+/// What to compare.
+#[derive(Debug, Group)]
+pub struct Reconcile {
+    /// The side; all, if none is named
+    #[arg(long, value_name = "SIDE")]
+    pub side: Option<String>,
+    /// The record; all, if none is named
+    #[arg(long, value_name = "RECORD")]
+    pub record: Option<String>,
+}
+
+/// What to read.
+#[derive(Debug, Group)]
+pub struct Backfill {
+    /// The side; all, if none is named
+    #[arg(long, value_name = "SIDE")]
+    pub side: Option<String>,
+    /// Read again what was read already
+    #[arg(long)]
+    pub again: bool,
+}
+
+/// What to do with what waits for a person.
+#[derive(Debug, Subcommand)]
+pub enum Parked {
+    /// Show all of it, with why and since when
+    List,
+    /// Let it go on: it is written again
+    Retry {
+        /// The record's id, KIND/ID
+        record: Option<String>,
+        /// The side; all, if none is named
+        #[arg(long, value_name = "SIDE")]
+        side: Option<String>,
+        /// The field; all, if none is named
+        #[arg(long, value_name = "FIELD")]
+        field: Option<String>,
+        /// Everything that is parked
+        #[arg(long, conflicts_with = "record")]
+        all: bool,
+        /// Who says so
+        #[arg(long, value_name = "NAME", default_value = "operator")]
+        by: String,
+    },
+    /// Give a write up: what the side shows is decided to be the value, everywhere
+    Drop {
+        /// The record's id, KIND/ID
+        record: String,
+        /// The field
+        field: String,
+        /// The side that refused it
+        #[arg(long, value_name = "SIDE")]
+        side: String,
+        /// Who says so
+        #[arg(long, value_name = "NAME")]
+        by: String,
+        /// Why, for whoever asks later
+        #[arg(long, value_name = "TEXT")]
+        why: String,
+    },
 }
 
 /// The demo's size and chance.
@@ -373,4 +507,45 @@ pub struct Demo {
     /// How many edits, at least
     #[arg(long, default_value_t = 3_000)]
     pub edits: u64,
+}
+
+/// Which pretend side.
+#[derive(Debug, Subcommand)]
+pub enum Sim {
+    /// A HubSpot account: objects, properties, associations, search, OAuth, webhooks, and faults to order
+    #[command(after_help = "\
+Examples:
+  HUBSPOT_SECRET=s3cret syncline sim hubspot --records 100
+  syncline sim hubspot --listen 127.0.0.1:8700 --webhooks-to http://127.0.0.1:8080/hooks/crm --secret env:HUBSPOT_SECRET
+  curl -s http://127.0.0.1:8700/_sim
+
+HubSpot's own clients talk to it: HubSpot(access_token='any', host='http://127.0.0.1:8700') in Python. What users do,
+and what goes wrong, is ordered at /_sim, which explains itself. It runs until it is interrupted.")]
+    Hubspot(SimHubspot),
+}
+
+/// A pretend HubSpot account.
+#[derive(Debug, Group)]
+pub struct SimHubspot {
+    /// Where it listens; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8700")]
+    pub listen: String,
+    /// Where its webhooks go
+    #[arg(long, value_name = "URL")]
+    pub webhooks_to: Option<String>,
+    /// The app's client secret, which signs webhooks: env:NAME
+    #[arg(long, value_name = "env:NAME", default_value = "env:HUBSPOT_SECRET")]
+    pub secret: String,
+    /// The number of the app
+    #[arg(long, value_name = "ID")]
+    pub app: Option<u64>,
+    /// The number of the account
+    #[arg(long, value_name = "ID")]
+    pub account: Option<u64>,
+    /// What all chance follows from
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// How many contacts it begins with
+    #[arg(long, default_value_t = 0)]
+    pub records: usize,
 }

@@ -1,8 +1,14 @@
 //! Why a command could not do what it was asked, and what it ends with.
 
-use std::{error::Error, io, path::PathBuf};
+use std::{error::Error, io, net::SocketAddr, path::PathBuf};
 
-use crate::{engine::EngineError, log::LogError, manifest::Fault, server::TokenError};
+use crate::{
+    engine::EngineError,
+    log::LogError,
+    manifest::Fault,
+    server::TokenError,
+    service::{AskError, FleetError, OrderError, ServiceError},
+};
 
 /// How a command that ran to its end ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +38,30 @@ pub enum Failure {
     /// The tokens cannot be read or written.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// A tenant's service failed.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// An order was not carried out.
+    #[error(transparent)]
+    Order(#[from] OrderError),
+    /// Whoever serves the store could not be asked, or did not do it.
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    /// Tenants cannot be served.
+    #[error(transparent)]
+    Fleet(FleetError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Threads or signals could not be had.
+    #[error("the system does not give what a service needs")]
+    Runtime(#[source] io::Error),
     /// The demo cannot run.
     #[error(transparent)]
     Demo(crate::sim::demo::DemoError),
@@ -52,16 +82,43 @@ pub enum Failure {
         /// Its faults.
         faults: Vec<Fault>,
     },
+    /// A pretend side cannot be served.
+    #[error("cannot serve")]
+    Serve(#[source] io::Error),
     /// Standard output failed.
     #[error("cannot write the answer")]
     Write(#[from] io::Error),
 }
 
+impl From<FleetError> for Failure {
+    fn from(why: FleetError) -> Self {
+        match why {
+            FleetError::Read { path, source } => Failure::Read { path, source },
+            FleetError::Manifest { path, faults } => Failure::Manifest { path, faults },
+            FleetError::Engine(why) => Failure::Engine(why),
+            FleetError::Service(ServiceError::Engine(why)) => Failure::Engine(why),
+            why => Failure::Fleet(why),
+        }
+    }
+}
+
 impl Failure {
+    /// The error of the store, wherever it was met.
+    fn of_engine(&self) -> Option<&EngineError> {
+        match self {
+            Failure::Engine(why)
+            | Failure::Service(ServiceError::Engine(why))
+            | Failure::Order(OrderError::Engine(why) | OrderError::Service(ServiceError::Engine(why))) => Some(why),
+            _ => None,
+        }
+    }
+
     /// The exit code.
     pub fn code(&self) -> u8 {
         match self {
-            Failure::Use(_) | Failure::Token(TokenError::Unknown(_)) | Failure::Engine(EngineError::NoStore(_)) => 2,
+            Failure::Use(_) | Failure::Token(TokenError::Unknown(_)) => 2,
+            Failure::Order(OrderError::Side { .. } | OrderError::Name { .. }) => 2,
+            _ if matches!(self.of_engine(), Some(EngineError::NoStore(_))) => 2,
             Failure::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => 2,
             _ => 1,
         }
@@ -83,8 +140,7 @@ impl Failure {
         if let Failure::Token(TokenError::Unknown(_)) = self {
             return Some("`syncline token list` shows those that there are");
         }
-        let Failure::Engine(why) = self else { return None };
-        match why {
+        match self.of_engine()? {
             EngineError::NoStore(_) => Some("make one with `syncline init`, or name another with --store"),
             EngineError::Log(why) if why.is_disk_full() => {
                 Some("free some space and run the command again: what was taken in before is recognised")

@@ -3,6 +3,7 @@
 //! What was asked for goes to standard output, everything else to standard error. One file holds one group of
 //! commands; `open` opens stores for all of them, `tell` is how they speak to people and programs.
 
+mod apply;
 mod args;
 mod bench;
 mod check;
@@ -13,9 +14,13 @@ mod failure;
 mod import;
 mod init;
 mod lines;
+mod logs;
 mod manifest;
 mod open;
+mod orders;
 mod read;
+mod serve;
+mod sim;
 mod status;
 mod story;
 mod tell;
@@ -42,6 +47,7 @@ const STORE: &str = "syncline-store";
 pub fn main() -> ExitCode {
     // Prints help and complaints about arguments on its own, and ends with 2 for the latter.
     let args = Args::parse();
+    logs::begin(matches!(args.command, Command::Serve(_)), args.json);
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
     let done = run(args, &mut out).and_then(|end| out.flush().map(|()| end).map_err(Failure::Write));
     match done {
@@ -71,12 +77,17 @@ fn run(args: Args, out: &mut dyn Write) -> Result<End, Failure> {
         Command::Blame(args) => story::blame(&args, &place, out),
         Command::Conflicts(args) => story::conflicts(&args, &place, out),
         Command::Decide(args) => decide::decide(&args, &place, out),
+        Command::Serve(args) => serve::serve(&args, &place, out),
+        Command::Reconcile(args) => orders::reconcile(&args, &place, out),
+        Command::Backfill(args) => orders::backfill(&args, &place, out),
+        Command::Parked(args) => orders::parked(&args, &place, out),
         Command::Status => status::status(&place, out),
         Command::Verify(args) => check::verify(&args, &place, out),
         Command::Rebuild => check::rebuild(&place, out),
         Command::Export => export::export(&place, out),
         Command::Token(command) => token::token(&command, &place, out),
         Command::Bench(args) => bench::bench(&args, &place, out),
+        Command::Sim(side) => sim::sim(&side, place.json, out),
         Command::Manifest(command) => manifest::manifest(&command, &place, out),
     }
 }

@@ -81,6 +81,12 @@ pub(super) struct Core {
     pub(super) rows_changed: BTreeSet<(SideName, RecordId)>,
     /// Records whose plans have to be looked at.
     pub(super) touched: BTreeSet<RecordId>,
+    /// Whether what is touched now comes from bulk reading.
+    pub(super) bulk: bool,
+    /// The sides and kinds of which nothing is made yet.
+    pub(super) held_back: BTreeSet<(SideName, String)>,
+    /// When each side was last heard of, by our clock, since the store was opened.
+    pub(super) heard_of: BTreeMap<SideName, Millis>,
     /// Watches for fields that change hands too often.
     pub(super) guard: LoopGuard,
     pub(super) held: HashMap<RecordId, Box<Held>, FxBuildHasher>,
@@ -93,8 +99,8 @@ pub(super) struct Core {
     held_bytes: usize,
     turn: u64,
     pub(super) identity: Identity,
-    /// Since when all that a side has is known, by its own clock.
-    pub(super) populated: BTreeMap<SideName, Millis>,
+    /// The kinds of which all that a side has is known.
+    pub(super) populated: BTreeSet<(SideName, String)>,
 }
 
 /// Reads an event by its place and checks its payload.
@@ -129,6 +135,9 @@ impl Core {
             rows: BTreeMap::new(),
             rows_changed: BTreeSet::new(),
             touched: BTreeSet::new(),
+            bulk: false,
+            held_back: BTreeSet::new(),
+            heard_of: BTreeMap::new(),
             guard: LoopGuard::default(),
             held: HashMap::default(),
             pages: HashMap::default(),
@@ -140,7 +149,7 @@ impl Core {
             held_bytes: 0,
             turn: 0,
             identity: Identity::new(checkpoint.ties > 0),
-            populated: BTreeMap::new(),
+            populated: BTreeSet::new(),
         }
     }
 
@@ -188,8 +197,8 @@ impl Core {
                 Arc::make_mut(&mut self.book).add_clock(&event.header.origin.side, event.header.said_at, *ahead)
             }
             _ => {
-                if let Some(at) = identity::populated(event) {
-                    self.populated.insert(event.header.origin.side.clone(), at);
+                if let Some(kind) = identity::populated(event) {
+                    self.populated.insert((event.header.origin.side.clone(), kind.to_owned()));
                 }
             }
         }
@@ -278,6 +287,7 @@ impl Core {
         let header = &heard.event.header;
         self.last = heard.seq;
         self.heard = self.heard.max(header.heard_at);
+        self.note_side(header);
         self.count(header);
         self.note_name(log, &heard)?;
         if header.record.is_empty() {
@@ -298,6 +308,18 @@ impl Core {
             self.touched.insert(record);
         }
         Ok(())
+    }
+
+    /// Notes that a side was heard of.
+    fn note_side(&mut self, header: &Header) {
+        if !header.kind.is_said() && header.kind != Kind::Receipt {
+            return;
+        }
+        let now = header.heard_at.millis();
+        match self.heard_of.get_mut(&header.origin.side) {
+            Some(at) => *at = now.max(*at),
+            None => drop(self.heard_of.insert(header.origin.side.clone(), now)),
+        }
     }
 
     fn count(&mut self, header: &Header) {

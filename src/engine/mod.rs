@@ -7,14 +7,19 @@ mod audit;
 mod builder;
 mod carry;
 mod core;
+mod drift;
 mod guard;
 mod handle;
 mod identity;
 mod links;
 mod observe;
 mod outbox;
+mod parked;
 mod peek;
+mod population;
+mod rejudge;
 mod replay;
+mod sightings;
 
 use std::{
     path::PathBuf,
@@ -26,9 +31,13 @@ use std::{
 
 pub use audit::{Audit, Finding, Part};
 pub use builder::{Builder, Opening};
+pub use drift::{Compared, Drift, DriftKind};
 pub use handle::{Changes, Handle};
 pub use links::{LinkView, Suggestion, Twins};
+pub use parked::{Parked, ParkedKind};
 pub(crate) use peek::Peek;
+pub use rejudge::{Judged, Rejudged, Verdicts};
+pub use sightings::Linked;
 
 use self::core::Core;
 use crate::{
@@ -125,6 +134,22 @@ pub enum EngineError {
         record: RecordId,
         /// The field.
         field: FieldName,
+    },
+    /// Something was to be given up that is not parked.
+    #[error("{field} of {record} is not parked on {side}")]
+    NotParked {
+        /// The record.
+        record: RecordId,
+        /// The side.
+        side: String,
+        /// The field.
+        field: String,
+    },
+    /// Giving up a write that makes or deletes a record would make or delete it elsewhere.
+    #[error("whether {record} exists cannot be given up on one side: decide `existence`")]
+    Existence {
+        /// The record.
+        record: RecordId,
     },
     /// A version token that no read of this record has given out.
     #[error("this is no version token of {record}")]

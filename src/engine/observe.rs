@@ -9,6 +9,7 @@ use super::{
     core::{Core, read_line},
     links::tie_draft,
     outbox::{Row, new_id_draft, origin_of},
+    sightings::whole,
 };
 use crate::{
     clock::Millis,
@@ -67,13 +68,7 @@ impl Engine {
     /// If the log or the state fails.
     pub fn observe(&self, side: &SideName, record: &RecordId, seen: Seen) -> Result<(), EngineError> {
         let core = self.core()?;
-        // Several ids of one side may lead to one record: the reading is of the one that it was asked under.
-        let link = match record.side_and_link().filter(|(of, _)| **of == **side && core.has_own_ids(side)) {
-            Some((_, link)) => Some(link.into()),
-            None => seen.link.clone(),
-        };
-        let record = core.canonical(record)?;
-        let ask = Ask { side: side.clone(), record, link, fields: Vec::new(), about: None };
+        let ask = whole(&core, side, record, &seen)?;
         let now = self.now();
         self.take_seen(core, &ask, seen, now)
     }
@@ -85,8 +80,20 @@ impl Engine {
         seen: Seen,
         now: Millis,
     ) -> Result<(), EngineError> {
+        let drafts = self.fitting_drafts(&mut core, ask, seen, now)?;
+        self.finish(core, drafts)
+    }
+
+    /// The statements that a reading makes, without those that the manifest has no place for.
+    pub(super) fn fitting_drafts(
+        &self,
+        core: &mut Core,
+        ask: &Ask,
+        seen: Seen,
+        now: Millis,
+    ) -> Result<Vec<Draft>, EngineError> {
         let edition = core.book.newest().clone();
-        let drafts = self.seen_drafts(&mut core, ask, seen, now)?;
+        let drafts = self.seen_drafts(core, ask, seen, now)?;
         let fits = |draft: &Draft| {
             Engine::check(&edition, draft)
                 .inspect_err(
@@ -96,7 +103,7 @@ impl Engine {
         };
         let drafts = drafts.into_iter().filter(fits).collect();
         core.touched.insert(ask.record.clone());
-        self.finish(core, drafts)
+        Ok(drafts)
     }
 
     fn seen_drafts(&self, core: &mut Core, ask: &Ask, seen: Seen, now: Millis) -> Result<Vec<Draft>, EngineError> {

@@ -30,6 +30,8 @@ pub(super) struct Row {
     pub busy: bool,
     /// The key of a write that certainly did not reach the side.
     pub unsent: Option<String>,
+    /// Whether only bulk reading asked for it, such as a backfill: what someone has just edited goes first.
+    pub bulk: bool,
 }
 
 impl Core {
@@ -38,7 +40,8 @@ impl Core {
         for (side, record, since) in self.store.outbox()? {
             let record = self.canonical(&record)?;
             self.touched.insert(record.clone());
-            self.rows.entry((side, record)).or_insert_with(|| Row::since(since));
+            // Who asked for it is not kept; whatever is edited from now on need not wait behind it.
+            self.rows.entry((side, record)).or_insert_with(|| Row { bulk: true, ..Row::since(since) });
         }
         Ok(())
     }
@@ -86,10 +89,13 @@ impl Core {
         let changed = match since {
             Some(since) => match self.rows.entry(key.clone()) {
                 std::collections::btree_map::Entry::Vacant(free) => {
-                    free.insert(Row::since(since));
+                    free.insert(Row { bulk: self.bulk, ..Row::since(since) });
                     true
                 }
-                std::collections::btree_map::Entry::Occupied(_) => false,
+                std::collections::btree_map::Entry::Occupied(mut row) => {
+                    row.get_mut().bulk &= self.bulk;
+                    false
+                }
             },
             None => self.rows.get(&key).is_some_and(|row| !row.busy) && self.rows.remove(&key).is_some(),
         };
@@ -149,7 +155,7 @@ pub(super) fn side_record(tie: &Draft) -> &RecordId {
 
 impl Row {
     pub fn since(since: Millis) -> Self {
-        Row { since, not_before: since, attempts: 0, busy: false, unsent: None }
+        Row { since, not_before: since, attempts: 0, busy: false, unsent: None, bulk: false }
     }
 }
 
@@ -175,7 +181,7 @@ impl Engine {
     }
 
     /// Logs statements of the engine's own; returns the last sequence.
-    fn log_own(&self, core: &mut Core, drafts: Vec<Draft>) -> Result<Seq, EngineError> {
+    pub(super) fn log_own(&self, core: &mut Core, drafts: Vec<Draft>) -> Result<Seq, EngineError> {
         if !drafts.is_empty() {
             let sealed = drafts.into_iter().map(|draft| self.seal(draft)).collect::<Result<Vec<_>, _>>()?;
             core.take(&self.inner.log, sealed)?;
@@ -207,11 +213,13 @@ impl Engine {
     /// If the engine has stopped.
     pub fn next_due(&self, side: &str) -> Result<Option<Millis>, EngineError> {
         let core = self.core()?;
-        let rows = core.rows.iter().filter(|((of, _), row)| **of == *side && !row.busy);
+        let can_leave = |row: &Row| !row.busy;
+        let rows = core.rows.iter().filter(|((of, _), row)| **of == *side && can_leave(row));
         Ok(rows.map(|(_, row)| row.not_before).min())
     }
 
-    /// Hands out what is due for a side: at most `most` writes and questions, one for each record.
+    /// Hands out what is due for a side: at most `most` writes and questions, one for each record; what bulk reading asks
+    /// for comes last.
     ///
     /// Every write's `sent` event is on disk. Each must be answered with [`Engine::outcome`], each question with
     /// [`Engine::seen`], before its record is handed out again.
@@ -224,11 +232,11 @@ impl Engine {
     pub fn due(&self, side: &str, most: usize) -> Result<(Vec<Write>, Vec<Ask>), EngineError> {
         let mut core = self.core()?;
         let now = self.now();
-        let mut waiting: Vec<(Millis, RecordId)> = core
+        let mut waiting: Vec<(bool, Millis, RecordId)> = core
             .rows
             .iter()
             .filter(|((of, _), row)| **of == *side && !row.busy && row.not_before <= now)
-            .map(|((_, record), row)| (row.since, record.clone()))
+            .map(|((_, record), row)| (row.bulk, row.since, record.clone()))
             .collect();
         if waiting.len() > most {
             waiting.select_nth_unstable(most);
@@ -236,7 +244,7 @@ impl Engine {
         }
         waiting.sort();
         let (mut writes, mut asks, mut drafts) = (Vec::new(), Vec::new(), Vec::new());
-        for (_, record) in waiting {
+        for (_, _, record) in waiting {
             self.hand_out(&mut core, side, &record, now, &mut writes, &mut asks, &mut drafts)?;
         }
         let last = self.log_own(&mut core, drafts)?;
@@ -280,7 +288,8 @@ impl Engine {
             asks.push(Ask { side, record: record.clone(), link, fields, about });
             return Ok(());
         }
-        let write = Write::of(self, &side, record, stream, &state, plan.puts, row.attempts);
+        let write =
+            Write { urgent: !row.bulk, ..Write::of(self, &side, record, stream, &state, plan.puts, row.attempts) };
         row.busy = true;
         if row.unsent.take().as_ref() != Some(&write.key) {
             drafts.push(write.sent_draft(&state, at));
@@ -393,6 +402,7 @@ impl Write {
             key: key.to_string(),
             author,
             attempts,
+            urgent: true,
             puts,
             stream,
         }

@@ -71,7 +71,8 @@ pub struct Stepped {
 }
 
 impl Stepped {
-    fn add(&mut self, other: Stepped) {
+    /// Adds what another step did.
+    pub fn add(&mut self, other: Stepped) {
         self.applied += other.applied;
         self.refused += other.refused;
         self.again += other.again;
@@ -154,8 +155,14 @@ impl Sender {
         }
     }
 
-    /// One round of calls, as many as the breaker and the settings allow.
-    async fn round(&self) -> Result<Stepped, EngineError> {
+    /// Makes one round of calls, as many as the breaker and the settings allow.
+    ///
+    /// # Errors
+    /// As [`Sender::step`].
+    ///
+    /// # After a crash
+    /// As [`Sender::step`].
+    pub async fn round(&self) -> Result<Stepped, EngineError> {
         let calls = match self.tries().breaker.allows(self.engine.now()) {
             Allowed::All => self.settings.calls_at_once.max(1),
             Allowed::One => 1,

@@ -29,6 +29,8 @@ pub struct Write {
     pub author: Author,
     /// How often it was tried before.
     pub attempts: u32,
+    /// Whether someone may be waiting for it; a backfill's writes leave what they can spare to others.
+    pub urgent: bool,
     pub(crate) puts: Vec<Put>,
     /// The record under which what becomes of it is logged.
     pub(crate) stream: RecordId,

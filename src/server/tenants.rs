@@ -128,6 +128,11 @@ impl Tenants {
         (tenants, tenant)
     }
 
+    /// As [`Tenants::one`], of a tenant that is added later, and may be removed and added again.
+    pub fn single() -> Tenants {
+        Tenants { single: true, all: Arc::default() }
+    }
+
     /// Any number of tenants, none at first: `/t/NAME/v1/...` and `/t/NAME/hooks/SIDE`.
     pub fn many() -> Tenants {
         Tenants { single: false, all: Arc::default() }

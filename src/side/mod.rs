@@ -4,6 +4,7 @@
 //! statements and offers what the side can be asked as a [`Source`]. It keeps no state of records and decides nothing.
 //! What the dialects share is [`translate`], from a side's names and values to ours and back, and [`secret`].
 
+pub mod http;
 pub mod hubspot;
 pub mod portal;
 pub mod secret;

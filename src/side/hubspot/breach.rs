@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 
+use super::property::is_association;
 use crate::{
     field::{FieldType, Misfit},
     id::FieldName,
@@ -91,7 +92,7 @@ impl<'a> Count<'a> {
     pub fn of(translation: &'a Translation, kind: &str) -> Self {
         let whole = |field: &FieldName| translation.manifest().whole_field(kind, field);
         let fields = translation.fields(kind).filter_map(|(field, theirs)| {
-            let agreed = whole(field)?;
+            let agreed = whole(field).filter(|agreed| !is_association(translation, agreed, theirs))?;
             let (field, theirs) = (field.clone(), theirs.to_owned());
             Some(Counted { field, theirs, kind: agreed.spec.kind.clone(), is_required: agreed.required })
         });

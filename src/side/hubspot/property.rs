@@ -146,7 +146,7 @@ impl fmt::Display for Misfitting {
             Misfitting::Missing { alike: Some(alike) } => write!(f, "is not there; did you mean {alike}?"),
             Misfitting::Archived => f.write_str("is archived"),
             Misfitting::ReadOnly => {
-                f.write_str("is read-only there, and edits of other sides count: write `write: [SIDE]`")
+                f.write_str("is read-only there, and edits of other sides count: let `write` name this side alone")
             }
             Misfitting::Type { theirs, why } => write!(f, "is of type {theirs} there: {why}"),
             Misfitting::OptionsMissing { values } => write!(f, "does not have the options {}", listed(values)),
@@ -195,6 +195,9 @@ pub fn diagnose(translation: &Translation, kind: &str, properties: Option<&[Prop
     let mut findings = Vec::new();
     for (field, name) in translation.fields(kind) {
         let Some(agreed) = translation.manifest().whole_field(kind, field) else { continue };
+        if is_association(translation, agreed, name) {
+            continue;
+        }
         let Some(property) = properties.iter().find(|property| property.name == name) else {
             let alike = alike(name, properties);
             findings.push(finding(Severity::Error, Some(field), name, Misfitting::Missing { alike }));
@@ -209,6 +212,13 @@ pub fn diagnose(translation: &Translation, kind: &str, properties: Option<&[Prop
         findings.extend(found.into_iter().map(|(severity, what)| finding(severity, Some(field), name, what)));
     }
     findings
+}
+
+/// Whether a field is kept as an association, which is no property: a reference named `primary_TYPE` or `associated_TYPE`.
+pub(super) fn is_association(translation: &Translation, field: &Field, name: &str) -> bool {
+    let FieldType::Reference(to) = &field.spec.kind else { return false };
+    let named = name.strip_prefix("primary_").or_else(|| name.strip_prefix("associated_"));
+    named.zip(translation.type_of(to)).is_some_and(|(named, to)| object::plural(named) == object::plural(to))
 }
 
 /// HubSpot keeps contacts apart by their email and every record by its id, whatever the definitions say.

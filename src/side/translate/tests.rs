@@ -101,6 +101,7 @@ records:
     let all = Translation::new(Arc::new(manifest), SideName::new("crm").expect("good"), Arc::new(Plain));
     assert_eq!((all.kind_of("deal"), all.kind_of("0-3")), (Some("deals"), Some("deals")));
     assert_eq!(all.field_of("deals", "amount").as_deref(), Some("amount"));
+    assert_eq!((all.kind_of("deal/x"), all.field_of("deals", crate::rulebook::EXISTENCE)), (None, None));
     assert_eq!(all.kinds().count() + all.fields("deals").count(), 0);
 }
 
