@@ -2,6 +2,7 @@
 
 use std::{error::Error, io, net::SocketAddr, path::PathBuf};
 
+use super::bench_hooks::HooksError;
 use crate::{
     engine::EngineError,
     log::LogError,
@@ -62,6 +63,9 @@ pub enum Failure {
     /// Threads or signals could not be had.
     #[error("the system does not give what a service needs")]
     Runtime(#[source] io::Error),
+    /// Nothing can be measured.
+    #[error(transparent)]
+    Hooks(#[from] HooksError),
     /// The demo cannot run.
     #[error(transparent)]
     Demo(crate::sim::demo::DemoError),

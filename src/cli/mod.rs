@@ -6,6 +6,7 @@
 mod apply;
 mod args;
 mod bench;
+mod bench_hooks;
 mod check;
 mod decide;
 mod demo;
