@@ -69,7 +69,7 @@
 //! - **nothing lost**: acknowledged means on disk; every write ends in a receipt, a refusal or parked.
 //! - **healed**: an edit that a write of ours overwrote unheard is judged as concurrent once it is heard.
 //! - **rebuildable**: delete everything but the log, and `rebuild` yields the same.
-//! - **isolation**: one store a tenant; every read takes a principal.
+//! - **isolation**: one store a tenant; every read, and every edit of the embedding program, takes a principal.
 //!
 //! # Invariants
 //!
@@ -78,7 +78,10 @@
 //! - A record is advanced by one event the short way only where the outcome is certain; otherwise it is folded anew from
 //!   its events. A property holds the two ways equal.
 //! - Ties end in plain content, never in ids and never in arrival.
-//! - Each heavy dependency has one door: BLAKE3 in [`id`], bincode in [`codec`], Automerge in [`merge::document`], sled in [`state`].
+//! - Each heavy dependency has one door: BLAKE3 in [`id`], bincode in [`codec`], Automerge in [`merge::document`], sled in
+//!   [`state`], CEL in [`expression`].
+//! - What a role of the manifest may see and say is decided in [`history`] and nowhere else; [`validate`] tells what is wrong
+//!   with an edit, and where a record breaks the manifest.
 //! - Values are never in logs, errors or `Debug` output.
 #![warn(missing_docs)]
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     clock::Millis,
-    event::{Author, Detail, Draft, Kind, Origin},
+    event::{Author, AuthorKind, Detail, Draft, Kind, Origin},
     id::{FieldName, RecordId, SaidId, Seq, SideName},
     merge::Record,
     projection::{self, Plan, Put},
@@ -476,8 +476,12 @@ impl Write {
         drafts.push(draft.clone());
         for (field, value) in receipt.shows {
             let Some(put) = self.puts.iter().find(|put| put.field == field && put.value != value) else { continue };
-            let mut other =
-                Draft::new(Kind::Observe, draft.record.clone(), draft.origin.clone(), at, Author::default());
+            // The side has put a person's words into its own form: they are the person's all the same.
+            let author = match put.author.kind {
+                AuthorKind::User => Author { kind: AuthorKind::Unnamed, ..put.author.clone() },
+                _ => Author::default(),
+            };
+            let mut other = Draft::new(Kind::Observe, draft.record.clone(), draft.origin.clone(), at, author);
             other.seen = Some(put.carries.clone());
             other.words = vec![(field, value)];
             drafts.push(other);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Engine, EngineError, core};
 use crate::{
     event::{Detail, Event},
-    id::{self, EventId, Place, RecordId, RecordKey, Seq},
+    id::{self, EventId, Place, RecordId, RecordKey, Seq, SideName},
     log::{LogError, Scan},
     manifest::Manifest,
     merge::{Line, Record},
@@ -32,6 +32,18 @@ impl Engine {
         let core = self.core()?;
         let record = core.peek(id)?.filter(|record| !record.fields.is_empty());
         Ok(record.map(|record| (record, Arc::clone(&core.book))))
+    }
+
+    /// The record under which what a side says of `record` stands: the side's own one, where it is the same.
+    pub(crate) fn stream(
+        &self,
+        record: &RecordId,
+        side: &SideName,
+        link: Option<&str>,
+    ) -> Result<RecordId, EngineError> {
+        let core = self.core()?;
+        let own = core.stream_of(record, side, link);
+        Ok(if core.canonical(&own)? == core.canonical(record)? { own } else { record.clone() })
     }
 
     /// The rules as they are now.

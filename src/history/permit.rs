@@ -181,7 +181,8 @@ impl Limited {
 
     /// Whether the person may speak for a side: what only a CRM's own API says, no role can say.
     pub fn speaks_for(&self, side: &str) -> bool {
-        self.manifest.side(side).is_some_and(|side| side.connector != Connector::Hubspot)
+        let spoken_for = [Connector::None, Connector::Portal, Connector::InProcess];
+        self.manifest.side(side).is_some_and(|side| spoken_for.contains(&side.connector))
     }
 }
 

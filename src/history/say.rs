@@ -180,6 +180,7 @@ impl Engine {
         };
         self.check_words(&permit, &record, &side, &set, known.as_ref())?;
         let link = known.and_then(|record| record.side(&side).and_then(|state| state.link.clone()));
+        let record = self.stream(&record, &side, link.as_deref())?;
         let mut draft = self.draft(principal, Kind::Edit, record, Origin { side, link, node: None }, author, at)?;
         draft.words = set;
         draft.seen = seen;
@@ -354,14 +355,14 @@ impl Engine {
         let kind = record.kind();
         let manifest = self.manifest()?;
         let may_write = |field: &FieldName| permit.limits().is_none_or(|limits| limits.writes(kind, field));
+        let known = values(state);
+        let after = |name: &str| if *name == **field { Some(value.clone()) } else { known(name) };
         let faults = match is_existence(field) {
             true => validate::existence_faults(value, may_write(field)),
             // A field that the manifest no longer has may still be settled.
             false if manifest.field(kind, field).is_none() && may_write(field) => Vec::new(),
             false => {
                 let words = [(field.clone(), value.clone())];
-                let known = values(state);
-                let after = |name: &str| if *name == **field { Some(value.clone()) } else { known(name) };
                 let proposal = Proposal { kind, words: &words, after: &after, is_new: false };
                 validate::faults(&manifest, &proposal, &may_write)
             }
@@ -369,11 +370,6 @@ impl Engine {
         if !faults.is_empty() {
             return Err(EngineError::Invalid { record: record.clone(), faults });
         }
-        let words = [(field.clone(), value.clone())];
-        let known = values(state);
-        let after = |name: &str| {
-            words.iter().find(|(word, _)| **word == *name).map(|(_, value)| value.clone()).or_else(|| known(name))
-        };
         match permit.limits().is_none_or(|limits| limits.reaches(self, record, &after)) {
             true => Ok(()),
             false => Err(EngineError::NoRecord { record: record.clone() }),

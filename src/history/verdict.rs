@@ -109,7 +109,7 @@ impl Reader {
         let Ok(id) = RecordId::new(record) else { return Ok(None) };
         let Some(story) = self.story(&id)?.filter(Story::is_said) else { return Ok(None) };
         let blame = |field: &Field| {
-            let Word { side, author, said_at, seq, id, .. } = self.word(&story, field.winner())?;
+            let Word { side, author, said_at, seq, id, .. } = self.word(&story, &field.name, field.winner())?;
             let (field, value) = (shown_name(&field.name), field.value().clone());
             Ok(Blame { field, value, side, author, said_at, seq, id })
         };
@@ -145,9 +145,10 @@ impl Reader {
         if *field.name == *EXISTENCE {
             return self.existence_verdict(id, story, field);
         }
-        let winner = self.word(story, field.winner())?;
+        let winner = self.word(story, &field.name, field.winner())?;
         let losers = (0..).zip(&field.candidates).filter(|(at, _)| *at != field.winner);
-        let mut others = losers.map(|(_, loser)| self.word(story, loser)).collect::<Result<Vec<_>, _>>()?;
+        let mut others =
+            losers.map(|(_, loser)| self.word(story, &field.name, loser)).collect::<Result<Vec<_>, _>>()?;
         let decision = self.decision(story, field)?;
         let rule = judge::spec_for(id.kind(), &field.name, &field.candidates, &story.book).map(|spec| &spec.rule);
         let today = story.book.newest().field(id.kind(), &field.name).map(|spec| &spec.rule);
@@ -191,7 +192,11 @@ impl Reader {
         for candidate in &field.candidates {
             let (event, seq, read) = story.event(self, candidate.entry)?;
             let why = super::change::detail(&read.payload.detail);
-            said.push(Stand { word: self.word_of(story, candidate, seq, event), kind: read.header.kind, why });
+            said.push(Stand {
+                word: self.word_of(story, &field.name, candidate, seq, event)?,
+                kind: read.header.kind,
+                why,
+            });
         }
         if dead {
             let (ids, events) = story.events(self)?;
@@ -202,7 +207,7 @@ impl Reader {
                     continue;
                 }
                 let edit = Candidate::of(at, header, &Value::bool(true));
-                let word = self.word_of(story, &edit, heard.seq, ids[at as usize]);
+                let word = self.word_of(story, &field.name, &edit, heard.seq, ids[at as usize])?;
                 said.push(Stand { word, kind: Kind::Edit, why: None });
             }
         }
@@ -230,20 +235,27 @@ impl Reader {
         })
     }
 
-    fn word(&self, story: &Story, candidate: &Candidate) -> Result<Word, EngineError> {
+    fn word(&self, story: &Story, field: &FieldName, candidate: &Candidate) -> Result<Word, EngineError> {
         let (id, seq, _) = story.event(self, candidate.entry)?;
-        Ok(self.word_of(story, candidate, seq, id))
+        self.word_of(story, field, candidate, seq, id)
     }
 
-    fn word_of(&self, story: &Story, candidate: &Candidate, seq: Seq, id: EventId) -> Word {
-        Word {
+    fn word_of(
+        &self,
+        story: &Story,
+        field: &FieldName,
+        candidate: &Candidate,
+        seq: Seq,
+        id: EventId,
+    ) -> Result<Word, EngineError> {
+        Ok(Word {
             side: candidate.origin.side.clone(),
-            author: story.permit.author(&self.engine, &candidate.author),
+            author: self.person(story, field, candidate)?,
             said_at: candidate.said_at,
             value: candidate.value.clone(),
             seq,
             id,
-        }
+        })
     }
 
     /// If a person's decision is all that stands: why it was taken, and the words on the field that it settled.
@@ -262,7 +274,8 @@ impl Reader {
             settled.extend(said.map(|(_, value)| Candidate::of(entry, &event.header, value)));
         }
         judge::rank(&mut settled, &story.book);
-        let settled = settled.iter().map(|candidate| self.word(story, candidate)).collect::<Result<Vec<_>, _>>()?;
+        let settled =
+            settled.iter().map(|candidate| self.word(story, &field.name, candidate)).collect::<Result<Vec<_>, _>>()?;
         Ok(Some((why, settled)))
     }
 

@@ -6,7 +6,7 @@ use super::{Reader, json, permit::is_existence, version};
 use crate::{
     clock::Millis,
     engine::EngineError,
-    event::Author,
+    event::{Author, AuthorKind},
     id::{FieldName, RecordId, SideName},
     merge::{Existence, Field, Reason, Record},
     validate,
@@ -106,11 +106,17 @@ impl Reader {
         let version = version::token(&self.engine.record_key(&id), record.fields.iter().filter(seen));
         permit.trim(id.kind(), &mut record);
         let mut misfits = validate::misfits(&manifest, id.kind(), &record, |field| permit.reads(id.kind(), field));
+        // Only a word in our own name takes more than the record to tell whose it is.
+        let is_ours = |field: &Field| field.winner().author.kind == AuthorKind::Ours;
+        let story = if record.real_fields().any(is_ours) { self.story(&id)? } else { None };
         let view = |field: &Field| {
-            let author = permit.author(&self.engine, &field.winner().author);
-            FieldView::of(&record, field, author, misfits.remove(&field.name))
+            let author = match story.as_ref().and_then(|story| Some((story, story.record.field(&field.name)?))) {
+                Some((story, field)) => self.person(story, &field.name, field.winner())?,
+                None => permit.author(&self.engine, &field.winner().author),
+            };
+            Ok(FieldView::of(&record, field, author, misfits.remove(&field.name)))
         };
-        let fields = record.real_fields().map(view).collect();
+        let fields = record.real_fields().map(view).collect::<Result<_, EngineError>>()?;
         Ok(Some(RecordView { record: id, existence: record.existence, fields, version }))
     }
 

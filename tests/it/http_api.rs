@@ -7,4 +7,4 @@ mod hooks;
 mod openapi;
 mod roles;
 mod stream;
-mod world;
+pub(crate) mod world;

@@ -31,3 +31,4 @@ mod sim_hubspot;
 mod stories;
 mod telling;
 mod tidy;
+mod validation;
