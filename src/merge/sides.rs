@@ -70,7 +70,9 @@ impl Fold<'_> {
         for at in open {
             let event = self.event(at);
             let key = write_key(event).expect("a sent event has a key").to_owned();
-            record.side_mut(&event.header.origin.side).in_flight.push(InFlight { key, entry: at });
+            let fields = event.header.fields.clone();
+            let write = InFlight { key, entry: at, at: self.time[at as usize], fields };
+            record.side_mut(&event.header.origin.side).in_flight.push(write);
         }
     }
 

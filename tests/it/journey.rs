@@ -14,6 +14,8 @@ use syncline::{
 };
 use tempfile::TempDir;
 
+use crate::suites;
+
 const HARD: Faults = Faults {
     twice: 80,
     late: 60,
@@ -97,7 +99,8 @@ fn settle(world: &mut World) {
     assert!(world.rest().expect("the store works"), "the sides come to rest");
 }
 
-fn agree_after(seed: u64, faults: Faults, edits: u64) {
+/// What differs at the end of a life of so many edits.
+fn life(seed: u64, faults: Faults, edits: u64) -> Vec<String> {
     let (_dir, mut world) = world(seed, faults);
     let mut script = Script::new(40, true, Chance::new(seed));
     (0..30).for_each(|_| assert!(script.make(&mut world, 0)));
@@ -110,20 +113,30 @@ fn agree_after(seed: u64, faults: Faults, edits: u64) {
     world.pass(1_000).expect("the store works");
     script.finish(&mut world);
     settle(&mut world);
-    let found = differences(&world);
-    assert!(found.is_empty(), "seed {seed}: {} differences\n{}", found.len(), found.join("\n"));
+    differences(&world)
+}
+
+/// Lives one life for each seed, and tells of all that do not end in agreement.
+#[track_caller]
+fn agree_after(seeds: impl IntoIterator<Item = u64>, faults: Faults, edits: u64) {
+    let told = seeds.into_iter().filter_map(|seed| {
+        let found = life(seed, faults, edits);
+        (!found.is_empty()).then(|| format!("seed {seed}: {} differences\n{}", found.len(), found.join("\n")))
+    });
+    let told: Vec<String> = told.collect();
+    assert!(told.is_empty(), "{} lives did not end in agreement\n{}", told.len(), told.join("\n"));
 }
 
 #[test]
 fn two_sides_agree_when_nothing_goes_wrong() {
-    agree_after(1, Faults { takes: (20, 400), ..Faults::default() }, 200);
+    agree_after([1], Faults { takes: (20, 400), ..Faults::default() }, 200);
 }
 
 #[test]
 fn two_sides_agree_whatever_goes_wrong() {
-    for seed in 1..4 {
-        agree_after(seed, HARD, 300);
-    }
+    let (first, count) = (suites::first_seed() + 1, suites::cases(3, 60, 2_000));
+    agree_after(first..first + count, HARD, 300);
+    suites::reached("journey", count, "lives of 300 edits under all faults, from one seed each");
 }
 
 #[test]

@@ -29,5 +29,6 @@ mod service;
 mod setting;
 mod sim_hubspot;
 mod stories;
+mod suites;
 mod telling;
 mod tidy;
