@@ -9,6 +9,7 @@ pub mod capture;
 pub mod compare;
 pub mod connector;
 pub mod demo;
+pub mod disk;
 pub mod hubspot;
 pub mod ledger;
 pub mod people;
