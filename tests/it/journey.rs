@@ -1,8 +1,11 @@
 //! The whole journey: edits on two pretend sides end in agreement, whatever happens on the way.
 
+use std::sync::Arc;
+
 use syncline::{
     clock::Millis,
     id::RecordId,
+    log::disk::Disk,
     send::chance::Chance,
     sim::{
         demo,
@@ -16,7 +19,8 @@ use tempfile::TempDir;
 
 use crate::suites;
 
-const HARD: Faults = Faults {
+/// Everything that can go wrong on the ways, often.
+pub const HARD: Faults = Faults {
     twice: 80,
     late: 60,
     lost: 30,
@@ -28,6 +32,11 @@ const HARD: Faults = Faults {
 };
 
 fn world(seed: u64, faults: Faults) -> (TempDir, World) {
+    world_on(seed, faults, 1 << 20, None)
+}
+
+/// A world on this disk, whose derived state is made durable after so many events.
+pub fn world_on(seed: u64, faults: Faults, checkpoint_every: u64, disk: Option<Arc<dyn Disk>>) -> (TempDir, World) {
     let dir = TempDir::new().expect("a directory");
     let setting = Setting {
         store: dir.path().join("store"),
@@ -37,14 +46,14 @@ fn world(seed: u64, faults: Faults) -> (TempDir, World) {
         faults,
         seed,
         begins: Millis(1_750_000_000_000),
-        checkpoint_every: 1 << 20,
-        disk: None,
+        checkpoint_every,
+        disk,
     };
     (dir, World::new(setting).expect("a new store opens"))
 }
 
 /// Everything that differs: between the sides, or from what the ledger says.
-fn differences(world: &World) -> Vec<String> {
+pub fn differences(world: &World) -> Vec<String> {
     let entries = world.journal.entries();
     let ahead = |side: &str| if side == "crm" { script::crm().ahead } else { script::portal().ahead };
     let Findings { due, gone, strays, .. } = ledger::judge(&entries, script::rule, ahead);
@@ -86,7 +95,8 @@ fn story(entries: &[ledger::Entry], record: &RecordId, field: &str) -> String {
     lines.collect()
 }
 
-fn settle(world: &mut World) {
+/// Lets everything arrive and reads everything back, until nothing new is found.
+pub fn settle(world: &mut World) {
     for _ in 0..3 {
         assert!(world.rest().expect("the store works"), "the sides come to rest");
         for _ in 0..20 {

@@ -1,6 +1,10 @@
 //! How much of a suite runs: `SYNCLINE_SUITES` unset for every change, `ci` for the branch, `release` for the README's figures.
 
-use std::env;
+use std::{
+    env,
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+};
 
 /// How many cases a suite runs: seconds' worth, CI's figure, the release's figure.
 ///
@@ -29,4 +33,23 @@ pub fn first_seed() -> u64 {
 /// Prints what a suite has reached, for the README and for whoever reads the run.
 pub fn reached(suite: &str, cases: u64, what: &str) {
     println!("suite {suite}: {cases} {what}");
+}
+
+/// Runs one batch of cases for each seed, on all cores, until there are as many cases as are due; returns how many there were.
+///
+/// A batch says how many cases it was made of.
+pub fn until(due: u64, batch: impl Fn(u64) -> u64 + Sync) -> u64 {
+    let (next, done) = (AtomicU64::new(first_seed()), AtomicU64::new(0));
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                while done.load(Ordering::Relaxed) < due {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    done.fetch_add(batch(seed), Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    done.into_inner()
 }
