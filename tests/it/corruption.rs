@@ -108,8 +108,14 @@ fn read_all(life: &Life, log: &Log, recovery: &Recovery, all: u64, what: &str) -
     };
     let take = |found: &mut Found, seq: u64, header: Vec<u8>, payload: Vec<u8>| {
         assert!((1..=all).contains(&seq), "{what}: entry {seq} was never said");
-        assert!((header, payload) == life.content(seq), "{what}: entry {seq} is silently wrong");
-        found.reads.insert(seq);
+        let due = life.content(seq);
+        assert!(header == due.0, "{what}: entry {seq} is silently wrong");
+        // A payload is checked by its reader, against the hash that the header holds of it.
+        if payload == due.1 {
+            found.reads.insert(seq)
+        } else {
+            found.named.insert(seq)
+        };
     };
     for stored in log.scan(Seq(1)) {
         match stored {

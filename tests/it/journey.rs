@@ -1,6 +1,6 @@
 //! The whole journey: edits on two pretend sides end in agreement, whatever happens on the way.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use syncline::{
     clock::Millis,
@@ -123,7 +123,22 @@ fn life(seed: u64, faults: Faults, (records, edits): (usize, u64)) -> Vec<String
     world.pass(1_000).expect("the store works");
     script.finish(&mut world);
     settle(&mut world);
-    differences(&world)
+    let mut found = differences(&world);
+    found.extend(logged_twice(&world));
+    found
+}
+
+/// What the log holds more than once: a webhook that comes twice is said once.
+fn logged_twice(world: &World) -> Vec<String> {
+    let mut known = BTreeSet::new();
+    let mut twice = Vec::new();
+    for stored in world.engine().stored() {
+        let (event, stored) = stored.expect("the log is sound");
+        if event.header.kind.is_said() && !known.insert((event.header.said, event.content())) {
+            twice.push(format!("{} is in the log twice, once more at {}", event.header.record, stored.seq));
+        }
+    }
+    twice
 }
 
 /// Lives one life for each seed, and tells of all that do not end in agreement.

@@ -44,8 +44,9 @@ fn every_planted_bug_says_what_it_is_and_which_suite_catches_it() {
         let (folder, module, claim) = match (kind, parts.as_slice()) {
             ("it", [module]) => ("tests/it".to_owned(), *module, None),
             ("it", [module, claim]) => ("tests/it".to_owned(), *module, Some(*claim)),
+            ("lib", [stage, module]) => (format!("src/{stage}"), *module, None),
             ("lib", [stage, folder, module]) => (format!("src/{stage}/{folder}"), *module, None),
-            _ => panic!("{told}: `it FILE`, `it FILE::CLAIM` or `lib STAGE::FOLDER::FILE`, not {kind} {filter}"),
+            _ => panic!("{told}: `it FILE`, `it FILE::CLAIM` or `lib FOLDER::FILE`, not {kind} {filter}"),
         };
         let file = Path::new(ROOT).join(folder).join(format!("{module}.rs"));
         let source = fs::read_to_string(&file).unwrap_or_else(|why| panic!("{told}: {}: {why}", file.display()));
