@@ -385,11 +385,11 @@ impl Pending {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::{crash_tests::create, test_disk::TestDisk};
+    use crate::{log::crash_tests::create, sim::disk::SimDisk};
 
     #[test]
     fn a_frame_takes_no_more_than_its_segment_has_room_for() {
-        let log = create(&TestDisk::new()).expect("created");
+        let log = create(&SimDisk::new()).expect("created");
         let start = log.segments.tenant.header_bytes();
         let body = |bytes: u64| Body { bytes: vec![0; bytes as usize], count: 1 };
         let room = log.segment_bytes - start - FRAME_BYTES_MIN as u64;

@@ -7,13 +7,15 @@ use super::{
     crash_tests::{append, check, create, dir, open},
     disk::RealDisk,
     segment::file_name,
-    test_disk::{TestDisk, Trouble},
 };
-use crate::id::{Seq, TenantKey};
+use crate::{
+    id::{Seq, TenantKey},
+    sim::disk::{SimDisk, Trouble},
+};
 
 #[test]
 fn one_sync_serves_all_who_wait() {
-    let disk = TestDisk::new();
+    let disk = SimDisk::new();
     let log = Log::create(disk.shared(), dir(), &TenantKey([7; 32]), "acme", Options::default()).expect("created");
     let before = disk.syncs();
     // The disk stands still while all of them append, so at most the first frame leaves before the others form one.
@@ -38,7 +40,7 @@ fn one_sync_serves_all_who_wait() {
 
 #[test]
 fn threads_that_append_together_get_their_own_entries_back() {
-    let disk = TestDisk::new();
+    let disk = SimDisk::new();
     let log = create(&disk).expect("created");
     thread::scope(|scope| {
         for thread in 0..8 {
@@ -66,7 +68,7 @@ fn threads_that_append_together_get_their_own_entries_back() {
 
 #[test]
 fn segments_roll_and_sealed_ones_never_change() {
-    let disk = TestDisk::new();
+    let disk = SimDisk::new();
     let log = create(&disk).expect("created");
     let mut sealed: Vec<Vec<u8>> = Vec::new();
     for _ in 0..40 {
@@ -94,7 +96,7 @@ fn segments_roll_and_sealed_ones_never_change() {
 
 #[test]
 fn an_append_larger_than_a_segment_gets_one_of_its_own() {
-    let disk = TestDisk::new();
+    let disk = SimDisk::new();
     let log = create(&disk).expect("created");
     log.wait(append(&log, 1).expect("appended")).expect("durable");
     let payload = vec![1; ENTRY_BYTES_MAX - 1];
@@ -115,7 +117,7 @@ fn an_append_larger_than_a_segment_gets_one_of_its_own() {
 
 #[test]
 fn nothing_to_append_is_no_entry() {
-    let disk = TestDisk::new();
+    let disk = SimDisk::new();
     let log = create(&disk).expect("created");
     let appended = log.append(&[]).expect("appended");
     assert_eq!((appended.first, appended.last, appended.places.len()), (Seq(1), Seq(0), 0));
@@ -125,7 +127,7 @@ fn nothing_to_append_is_no_entry() {
 
 #[test]
 fn opening_and_closing_leaves_no_trace() {
-    let disk = TestDisk::new();
+    let disk = SimDisk::new();
     let log = create(&disk).expect("created");
     append(&log, 3).expect("appended");
     log.close().expect("closed, and what was waiting is written");
@@ -141,7 +143,7 @@ fn opening_and_closing_leaves_no_trace() {
 
 #[test]
 fn a_disk_that_panics_leaves_nobody_waiting() {
-    let disk = TestDisk::new();
+    let disk = SimDisk::new();
     let log = create(&disk).expect("created");
     disk.plan(1, Trouble::Panic);
     let last = append(&log, 1).expect("appended");

@@ -8,9 +8,11 @@ use std::{
 use super::{
     Entry, Log, LogError, Options, Recovery, Stored,
     segment::{FORMING, FRAME_BYTES_MIN},
-    test_disk::{Cut, TestDisk, Trouble},
 };
-use crate::id::{Seq, TenantKey};
+use crate::{
+    id::{Seq, TenantKey},
+    sim::disk::{Cut, SimDisk, Trouble},
+};
 
 pub(super) const SMALL: Options = Options { segment_bytes: 1500 };
 
@@ -24,11 +26,11 @@ pub(super) fn content(seq: u64) -> (Vec<u8>, Vec<u8>) {
     (format!("header {seq}").into_bytes(), payload.into_bytes())
 }
 
-pub(super) fn create(disk: &TestDisk) -> Result<Log, LogError> {
+pub(super) fn create(disk: &SimDisk) -> Result<Log, LogError> {
     Log::create(disk.shared(), dir(), &TenantKey([7; 32]), "acme", SMALL)
 }
 
-pub(super) fn open(disk: &TestDisk, checkpointed: u64) -> Result<(Log, Recovery), LogError> {
+pub(super) fn open(disk: &SimDisk, checkpointed: u64) -> Result<(Log, Recovery), LogError> {
     Log::open(disk.shared(), dir(), SMALL, Seq(checkpointed))
 }
 
@@ -74,7 +76,7 @@ struct Told {
 }
 
 /// Three sessions, of which the second ends without a checkpoint, whatever state the disk is in.
-fn live(disk: &TestDisk, told: &mut Told) -> Result<(), LogError> {
+fn live(disk: &SimDisk, told: &mut Told) -> Result<(), LogError> {
     for (session, calls) in [[3, 1, 5, 1], [1, 1, 7, 2], [2, 4, 1, 1]].into_iter().enumerate() {
         let log = match open(disk, told.checkpointed) {
             Ok((log, recovery)) => {
@@ -102,10 +104,10 @@ fn live(disk: &TestDisk, told: &mut Told) -> Result<(), LogError> {
 }
 
 const CUTS: [Cut; 8] =
-    [Cut::Lost, Cut::Kept, Cut::Zeroed, Cut::Torn(1), Cut::Torn(2), Cut::Torn(3), Cut::Torn(4), Cut::Torn(5)];
+    [Cut::Lost, Cut::Kept, Cut::Zeroed, Cut::Prefix(1), Cut::Sectors(1), Cut::Sectors(2), Cut::Torn(1), Cut::Torn(2)];
 
 /// Opens what is left, checks it, and lives on.
-fn survives(disk: &TestDisk, mut told: Told, what: &str) {
+fn survives(disk: &SimDisk, mut told: Told, what: &str) {
     live(disk, &mut told).unwrap_or_else(|why| panic!("{what}: {why}"));
     let (log, recovery) = open(disk, 0).expect("the log opens");
     assert_eq!((recovery.faults, recovery.torn, recovery.rewritten), (vec![], None, None), "{what}");
@@ -118,7 +120,7 @@ fn survives(disk: &TestDisk, mut told: Told, what: &str) {
 #[test]
 fn what_was_acknowledged_survives_a_power_cut_at_every_operation() {
     for nth in 1.. {
-        let (disk, mut told) = (TestDisk::new(), Told::default());
+        let (disk, mut told) = (SimDisk::new(), Told::default());
         disk.plan(nth, Trouble::Crash);
         let lived = live(&disk, &mut told);
         if !disk.met() {
@@ -135,7 +137,7 @@ fn what_was_acknowledged_survives_a_power_cut_at_every_operation() {
 fn a_power_cut_during_recovery_does_no_harm() {
     let mut recoveries = 0;
     for nth in 1.. {
-        let (disk, mut told) = (TestDisk::new(), Told::default());
+        let (disk, mut told) = (SimDisk::new(), Told::default());
         disk.plan(nth, Trouble::Crash);
         live(&disk, &mut told).ok();
         if !disk.met() {
@@ -165,7 +167,7 @@ fn a_power_cut_during_recovery_does_no_harm() {
 fn an_error_at_every_operation_loses_nothing_even_if_the_power_goes_later() {
     for kind in [ErrorKind::Other, ErrorKind::StorageFull] {
         for nth in 1.. {
-            let (disk, mut told) = (TestDisk::new(), Told::default());
+            let (disk, mut told) = (SimDisk::new(), Told::default());
             disk.plan(nth, Trouble::Once(kind));
             let lived = live(&disk, &mut told);
             if !disk.met() {
@@ -193,7 +195,7 @@ fn an_error_at_every_operation_loses_nothing_even_if_the_power_goes_later() {
 #[test]
 fn an_error_is_final_for_the_handle() {
     for (nth, doing) in [(1, "write"), (2, "sync")] {
-        let disk = TestDisk::new();
+        let disk = SimDisk::new();
         let log = create(&disk).expect("created");
         log.wait(append(&log, 2).expect("appended")).expect("durable");
         disk.plan(nth, Trouble::Once(ErrorKind::Other));
@@ -214,7 +216,7 @@ fn an_error_is_final_for_the_handle() {
 
 #[test]
 fn a_full_disk_stops_the_log_until_there_is_space() {
-    let disk = TestDisk::new();
+    let disk = SimDisk::new();
     let log = create(&disk).expect("created");
     log.wait(append(&log, 3).expect("appended")).expect("durable");
     disk.plan(1, Trouble::Full);
@@ -235,7 +237,7 @@ fn a_full_disk_stops_the_log_until_there_is_space() {
 /// A tail that could not be read is not a torn one: cutting it off would lose what was acknowledged.
 #[test]
 fn a_bad_read_while_opening_is_an_error_and_changes_nothing() {
-    let disk = TestDisk::new();
+    let disk = SimDisk::new();
     let log = create(&disk).expect("created");
     for _ in 0..6 {
         log.wait(append(&log, 4).expect("appended")).expect("durable");

@@ -6,20 +6,22 @@ use super::{
     Entry, FaultKind, Log, LogError, Options, Recovery,
     crash_tests::{SMALL, append, check, content, create, dir, open},
     segment::{self, FRAME_BYTES_MIN},
-    test_disk::{Cut, TestDisk},
     walk::{Depth, Step, Walker},
 };
-use crate::id::{Place, Seq, TenantKey};
+use crate::{
+    id::{Place, Seq, TenantKey},
+    sim::disk::{Cut, SimDisk},
+};
 
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
-fn files(disk: &TestDisk) -> Files {
+fn files(disk: &SimDisk) -> Files {
     let segments = disk.names().into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "seg"));
     segments.map(|path| (path.clone(), disk.bytes(&path))).collect()
 }
 
-fn disk_with(files: &Files) -> TestDisk {
-    let disk = TestDisk::new();
+fn disk_with(files: &Files) -> SimDisk {
+    let disk = SimDisk::new();
     files.iter().for_each(|(path, bytes)| disk.put(path, bytes.clone()));
     disk
 }
@@ -30,7 +32,7 @@ fn path(number: u32) -> PathBuf {
 
 /// The files of a log with several segments and frames of one to four entries, closed cleanly, and how much it holds.
 fn some_log() -> (Files, u64) {
-    let disk = TestDisk::new();
+    let disk = SimDisk::new();
     let log = create(&disk).expect("created");
     for nth in 0..16 {
         log.wait(append(&log, 1 + nth % 4).expect("appended")).expect("durable");
@@ -160,7 +162,7 @@ fn one_flipped_bit_in_the_last_segment_is_never_cut_off_once_the_log_was_closed(
 
 /// A log of one segment whose last frame was not followed by anything, where that frame starts, and what comes before it.
 fn one_segment() -> (Vec<u8>, usize, u64) {
-    let disk = TestDisk::new();
+    let disk = SimDisk::new();
     let log = Log::create(disk.shared(), dir(), &TenantKey([7; 32]), "acme", Options::default()).expect("created");
     log.wait(append(&log, 2).expect("appended")).expect("durable");
     log.wait(append(&log, 1).expect("appended")).expect("durable");
@@ -259,7 +261,7 @@ fn an_old_frame_behind_a_torn_one_is_part_of_the_torn_tail() {
 
 #[test]
 fn a_value_that_looks_like_frames_of_another_log_is_not_taken_for_frames() {
-    let disk = TestDisk::new();
+    let disk = SimDisk::new();
     let other = Log::create(disk.shared(), dir(), &TenantKey([8; 32]), "acme", Options::default()).expect("created");
     other.wait(append(&other, 9).expect("appended")).expect("durable");
     other.wait(append(&other, 9).expect("appended")).expect("durable");
@@ -312,7 +314,7 @@ fn a_last_segment_without_a_header_is_a_torn_tail_unless_it_holds_frames() {
 
 #[test]
 fn what_is_not_a_log_of_this_format_is_refused_with_a_reason() {
-    let disk = TestDisk::new();
+    let disk = SimDisk::new();
     assert!(matches!(open(&disk, 0), Err(LogError::Missing { .. })));
     assert_eq!(disk.names().len(), 0, "nothing is made where there is no log");
     let log = create(&disk).expect("created");
@@ -320,7 +322,7 @@ fn what_is_not_a_log_of_this_format_is_refused_with_a_reason() {
     assert!(matches!(create(&disk), Err(LogError::Locked { .. })));
     drop(log);
     assert!(matches!(create(&disk), Err(LogError::Exists { .. })));
-    let named = |name: &str| Log::create(TestDisk::new().shared(), dir(), &TenantKey([7; 32]), name, SMALL);
+    let named = |name: &str| Log::create(SimDisk::new().shared(), dir(), &TenantKey([7; 32]), name, SMALL);
     assert!(matches!(named(""), Err(LogError::TenantName { bytes: 0 })));
     assert!(matches!(named(&"x".repeat(256)), Err(LogError::TenantName { bytes: 256 })));
 
@@ -338,7 +340,7 @@ fn what_is_not_a_log_of_this_format_is_refused_with_a_reason() {
     });
     assert!(matches!(newer, Err(LogError::Format { found: 2, supported: 1, .. })));
 
-    let other = TestDisk::new();
+    let other = SimDisk::new();
     drop(Log::create(other.shared(), dir(), &TenantKey([8; 32]), "acme", SMALL).expect("created"));
     let mixed = Files::from([(path(1), bytes.clone()), (path(2), other.bytes(&path(1)))]);
     assert!(matches!(open(&disk_with(&mixed), 0), Err(LogError::Foreign { .. })));

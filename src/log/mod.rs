@@ -19,8 +19,6 @@ mod read;
 mod recover;
 mod segment;
 mod segments;
-#[cfg(test)]
-pub(crate) mod test_disk;
 mod verify;
 mod walk;
 mod write;

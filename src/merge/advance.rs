@@ -330,7 +330,12 @@ fn report(record: &mut Record, line: &mut Line, heard: &Heard, book: &Rulebook) 
     let state = record.side_mut(&header.origin.side);
     if let Some(key) = write_key(&heard.event) {
         match header.kind {
-            Kind::Sent => state.in_flight.push(InFlight { key: key.to_owned(), entry }),
+            Kind::Sent => state.in_flight.push(InFlight {
+                key: key.to_owned(),
+                entry,
+                at: header.said_at,
+                fields: header.fields.clone(),
+            }),
             _ => state.in_flight.clear(),
         }
     }

@@ -18,7 +18,6 @@ use automerge::{
     legacy::{self, Key, ObjectId, OpId},
     transaction::{CommitOptions, Transactable},
 };
-use similar::{Algorithm, DiffOp, capture_diff_slices};
 
 use crate::{
     event::{Header, Origin},
@@ -28,6 +27,7 @@ use crate::{
         before::Before,
         fold::{Fold, Word},
         record::{Reason, Record},
+        text::{self, Splice},
     },
     value::{Value, View},
 };
@@ -293,7 +293,7 @@ fn scalar(value: &Value) -> ScalarValue {
 }
 
 /// The text that all words on a field make together, by characters.
-pub(super) fn text(fold: &Fold, name: &FieldName, words: &[Word], before: &Before) -> Value {
+pub(super) fn merged_text(fold: &Fold, name: &FieldName, words: &[Word], before: &Before) -> Value {
     let kind = FieldType::LongText;
     let merged = merged_document(fold, name, &kind, words, before).and_then(|doc| read_merged(&doc, name, &kind));
     merged.expect("changes made on documents of this build apply")
@@ -340,6 +340,7 @@ fn merged_document(
     let mut doc = Automerge::new();
     doc.apply_changes([genesis.clone()])?;
     let values: HashMap<u32, &Value> = words.iter().map(|word| (word.event, word.value)).collect();
+    let shown = fold.shown_before(name);
     let mut made: HashMap<u32, ChangeHash> = HashMap::new();
     for at in before.order().into_iter().filter(|at| values.contains_key(at)) {
         let seen = before.of([at].into_iter());
@@ -351,7 +352,7 @@ fn merged_document(
         let mut fork = doc.fork_at(&heads)?.with_actor(actor(header, name));
         let options = CommitOptions::default().with_time(header.said_at.0 / 1000);
         let mut transaction = fork.transaction();
-        put_merged(&mut transaction, name, kind, values[&at])?;
+        put_merged(&mut transaction, name, kind, values[&at], shown.get(&at).copied())?;
         // A word that changes nothing still is a change, so that it is part of the history.
         let (hash, _) = transaction.commit_with(options);
         let hash = match hash {
@@ -364,11 +365,13 @@ fn merged_document(
     Ok(doc)
 }
 
+/// Puts a word into a merged field. `shown` is what its author's side showed him, where that is known.
 fn put_merged(
     doc: &mut impl Transactable,
     name: &FieldName,
     kind: &FieldType,
     value: &Value,
+    shown: Option<&Value>,
 ) -> Result<(), automerge::AutomergeError> {
     let now = read_merged(doc, name, kind)?;
     match kind {
@@ -387,79 +390,25 @@ fn put_merged(
             }
             Ok(())
         }
-        _ => splice(doc, name, now.as_text().unwrap_or_default(), value.as_text().unwrap_or_default()),
+        _ => {
+            let plain = |value: &Value| value.as_text().unwrap_or_default().to_owned();
+            let shown = shown.map_or_else(|| plain(&now), plain);
+            splice(doc, name, text::changes(&plain(&now), &shown, &plain(value)))
+        }
     }
 }
 
 fn splice(
     doc: &mut impl Transactable,
     name: &FieldName,
-    old: &str,
-    new: &str,
+    splices: Vec<Splice>,
 ) -> Result<(), automerge::AutomergeError> {
     let object = object(doc, name)?;
     // From the end, so that earlier positions stay what they are.
-    for Splice { at, gone, come } in splices(old, new).into_iter().rev() {
+    for Splice { at, gone, come } in splices.into_iter().rev() {
         doc.splice_text(&object, at, gone as isize, &come)?;
     }
     Ok(())
-}
-
-/// One place where a text changed, in characters of the old text.
-#[derive(Debug, PartialEq, Eq)]
-struct Splice {
-    at: usize,
-    gone: usize,
-    come: String,
-}
-
-/// How a text became another: by lines, and by characters within lines that changed.
-///
-/// Characters alone would cut a new line between two that begin alike out of both, and such a cut falls apart when a
-/// line comes in between that the author had not seen.
-fn splices(old: &str, new: &str) -> Vec<Splice> {
-    let (old, new): (Vec<&str>, Vec<&str>) = (old.split_inclusive('\n').collect(), new.split_inclusive('\n').collect());
-    let mut starts = vec![0];
-    starts.extend(old.iter().scan(0, |end, line| {
-        *end += line.chars().count();
-        Some(*end)
-    }));
-    let mut splices = Vec::new();
-    for step in capture_diff_slices(Algorithm::Myers, &old, &new) {
-        match step {
-            DiffOp::Equal { .. } => {}
-            DiffOp::Delete { old_index, old_len, .. } => {
-                let (at, end) = (starts[old_index], starts[old_index + old_len]);
-                splices.push(Splice { at, gone: end - at, come: String::new() });
-            }
-            DiffOp::Insert { old_index, new_index, new_len } => {
-                let come = new[new_index..new_index + new_len].concat();
-                splices.push(Splice { at: starts[old_index], gone: 0, come });
-            }
-            DiffOp::Replace { old_index, old_len, new_index, new_len } => {
-                let (gone, come) =
-                    (old[old_index..old_index + old_len].concat(), new[new_index..new_index + new_len].concat());
-                splices.extend(within_lines(starts[old_index], &gone, &come));
-            }
-        }
-    }
-    splices
-}
-
-/// How the characters of changed lines changed; the lines begin at `start`.
-fn within_lines(start: usize, old: &str, new: &str) -> Vec<Splice> {
-    let (old, new): (Vec<char>, Vec<char>) = (old.chars().collect(), new.chars().collect());
-    let splice = |at: usize, gone, come: &[char]| Some(Splice { at: start + at, gone, come: come.iter().collect() });
-    let steps = capture_diff_slices(Algorithm::Myers, &old, &new).into_iter();
-    let changes = steps.filter_map(|step| match step {
-        DiffOp::Equal { .. } => None,
-        DiffOp::Delete { old_index, old_len, .. } => splice(old_index, old_len, &[]),
-        DiffOp::Insert { old_index, new_index, new_len } => splice(old_index, 0, &new[new_index..new_index + new_len]),
-        DiffOp::Replace { old_index, old_len, new_index, new_len } => {
-            splice(old_index, old_len, &new[new_index..new_index + new_len])
-        }
-    });
-    changes.collect()
 }
 
 fn object(doc: &impl ReadDoc, name: &FieldName) -> Result<ObjId, automerge::AutomergeError> {

@@ -517,7 +517,7 @@ impl<'a> Fold<'a> {
         match judge::spec_for(self.kind, name, candidates, self.book).map(|spec| &spec.kind) {
             Some(FieldType::Counter) => combine::counter(said(), before),
             Some(FieldType::Set) => combine::set(said(), before),
-            _ => document::text(self, name, words, before),
+            _ => document::merged_text(self, name, words, before),
         }
     }
 

@@ -59,7 +59,7 @@ pub fn spec_for<'b>(kind: &str, field: &str, candidates: &[Candidate], book: &'b
 }
 
 /// Whether the words on a field of this entry are put together where they differ.
-pub(super) fn is_merged(spec: &FieldSpec) -> bool {
+pub(crate) fn is_merged(spec: &FieldSpec) -> bool {
     spec.rule == Rule::Merge && matches!(spec.kind, FieldType::LongText | FieldType::Set | FieldType::Counter)
 }
 

@@ -14,6 +14,7 @@ pub mod judge;
 pub mod line;
 pub mod record;
 mod sides;
+mod text;
 
 pub use advance::{Advance, advance};
 pub use fold::{Fold, Heard, fold};

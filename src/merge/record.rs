@@ -144,6 +144,10 @@ pub struct InFlight {
     pub key: String,
     /// The event, as an entry of the record's line.
     pub entry: u32,
+    /// When it left, on the side's line.
+    pub at: Millis,
+    /// What it writes.
+    pub fields: Vec<FieldName>,
 }
 
 /// Fields that are not written to a side until someone, or a newer word, lets them go on.
@@ -300,6 +304,21 @@ impl Record {
             }
         };
         &mut self.sides[at]
+    }
+
+    /// Whether a side has spoken of a field after a write of ours to it left whose fate is not known: nobody can say yet
+    /// whether its author saw what was written.
+    ///
+    /// The order in which they were heard counts as well as the times, since a side's clock is known only about.
+    pub fn is_in_the_dark(&self, field: &Field) -> bool {
+        let spoke_since = |state: &SideState, write: &InFlight| {
+            let own = field.candidates.iter().filter(|candidate| candidate.origin.side == state.side);
+            own.into_iter().any(|word| word.said_at >= write.at || word.entry > write.entry)
+        };
+        self.sides.iter().any(|state| {
+            let writes = state.in_flight.iter().filter(|write| write.fields.contains(&field.name));
+            writes.into_iter().any(|write| spoke_since(state, write))
+        })
     }
 
     /// How many fields have candidates that differ.

@@ -1,14 +1,15 @@
 //! What a fold knows of each side: its id for the record, what it shows, what is on its way there, what waits.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::{
     event::{Detail, Event, Kind},
-    id::{SaidId, SideName},
+    id::{FieldName, SaidId, SideName},
     merge::{
         fold::{Fold, line_class, origin_key},
         record::{InFlight, Park, Record},
     },
+    value::Value,
 };
 
 impl<'a> Fold<'a> {
@@ -79,6 +80,27 @@ impl<'a> Fold<'a> {
         record.sides.iter_mut().for_each(|state| state.unread.sort());
     }
 
+    /// What each linear word's side showed of a field just before it, where the side's line says so.
+    pub(super) fn shown_before(&self, field: &FieldName) -> HashMap<u32, &Value> {
+        let mut lines: BTreeMap<&SideName, Vec<(u32, &Value)>> = BTreeMap::new();
+        for at in (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]) {
+            let event = self.event(at);
+            // What is on its way, or was not written because it was there, shows nothing new.
+            let shows =
+                !matches!(event.header.kind, Kind::Sent | Kind::Settled) && line_class(event.header.kind).is_some();
+            if let Some((_, value)) = event.words().find(|(name, _)| *name == field).filter(|_| shows) {
+                lines.entry(&event.header.origin.side).or_default().push((at, value));
+            }
+        }
+        let mut shown = HashMap::new();
+        for line in lines.values_mut() {
+            line.sort_by(|(a, _), (b, _)| self.compare_places(*a, *b));
+            let pairs = line.windows(2).map(|pair| (pair[0].1, pair[1].0));
+            shown.extend(pairs.filter(|(_, at)| self.event(*at).header.seen.is_none()).map(|(value, at)| (at, value)));
+        }
+        shown
+    }
+
     /// Whether a write of ours has left for the side, which may have lost its connector since.
     fn was_written(&self, side: &SideName) -> bool {
         let counted = (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]);
@@ -111,7 +133,9 @@ impl<'a> Fold<'a> {
         for at in open {
             let event = self.event(at);
             let key = write_key(event).expect("a sent event has a key").to_owned();
-            record.side_mut(&event.header.origin.side).in_flight.push(InFlight { key, entry: at });
+            let fields = event.header.fields.clone();
+            let write = InFlight { key, entry: at, at: self.time[at as usize], fields };
+            record.side_mut(&event.header.origin.side).in_flight.push(write);
         }
     }
 

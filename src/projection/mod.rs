@@ -7,7 +7,7 @@ use crate::{
     event::Author,
     id::{FieldName, SaidId},
     merge::{
-        Existence, Field, Record,
+        Existence, Field, Record, judge,
         record::{Candidate, SideState},
     },
     rulebook::{EXISTENCE, Edition},
@@ -75,9 +75,12 @@ pub fn plan(kind: &str, record: &Record, side: &str, edition: &Edition) -> Plan 
         plan.puts.extend(existence_put(record, true, side, state));
     }
     for field in record.real_fields() {
-        let shown_there = edition.field(kind, &field.name).and_then(|spec| spec.name_on(side, &field.name));
-        if shown_there.is_some() {
-            place(&mut plan, field, side, state, exists_there);
+        let Some(spec) = edition.field(kind, &field.name) else { continue };
+        // Taken for the author's own, what a write of ours may have brought him would be told to the other sides, and
+        // what it replaced would look as if he had taken it out. Once the write is read back its words fall into place.
+        let may_tell = !judge::is_merged(spec) || !record.is_in_the_dark(field);
+        if spec.name_on(side, &field.name).is_some() {
+            place(&mut plan, field, side, state, (exists_there, may_tell));
         }
     }
     plan.puts.extend(refused_puts(kind, record, state.filter(|_| exists_there), edition));
@@ -131,7 +134,13 @@ fn refused_puts(kind: &str, record: &Record, state: Option<&SideState>, edition:
     holds.filter(|shown| is_refused(&shown.field)).map(|shown| put(&shown.field)).collect()
 }
 
-fn place(plan: &mut Plan, field: &Field, side: &str, state: Option<&SideState>, exists_there: bool) {
+fn place(
+    plan: &mut Plan,
+    field: &Field,
+    side: &str,
+    state: Option<&SideState>,
+    (exists_there, may_tell): (bool, bool),
+) {
     let winner = field.winner();
     let parked = state.is_some_and(|state| state.parked(&field.name, &winner.said).is_some());
     if parked || field.is_disputed() {
@@ -147,6 +156,9 @@ fn place(plan: &mut Plan, field: &Field, side: &str, state: Option<&SideState>, 
     };
     if shown.is_some_and(|shown| shown.doubt) {
         plan.doubts.push(field.name.clone());
+        return;
+    }
+    if !may_tell {
         return;
     }
     match shown.and_then(|shown| shown.newest.as_ref()) {

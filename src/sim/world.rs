@@ -165,6 +165,11 @@ impl World {
         Ok(opening)
     }
 
+    /// Puts another disk under the store, such as the one that a power cut leaves, for when it is next opened.
+    pub fn set_disk(&mut self, disk: Arc<dyn Disk>) {
+        self.setting.disk = Some(disk);
+    }
+
     /// Ends the engine as a crash would: nothing is closed, no checkpoint is made.
     pub fn kill(&mut self) {
         self.places.iter_mut().for_each(|place| place.sender = None);

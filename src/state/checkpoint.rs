@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The layout of derived state that this build writes; another one is rebuilt from the log.
-pub const LAYOUT: u32 = 3;
+pub const LAYOUT: u32 = 4;
 const FILE: &str = "checkpoint";
 const FORMING: &str = "checkpoint.new";
 

@@ -23,7 +23,7 @@ const SEGMENT_BYTES: u64 = 3000;
 /// A flipped bit in one byte of so many.
 const STRIDE: usize = 37;
 
-fn builder(store: &Path) -> Builder {
+pub fn builder(store: &Path) -> Builder {
     Engine::builder(store).create(false).segment_bytes(SEGMENT_BYTES)
 }
 
@@ -38,32 +38,32 @@ fn draft(record: usize, at: i64) -> Draft {
 }
 
 /// What a sound store says.
-struct Due {
-    state: String,
-    verdicts: String,
+pub struct Due {
+    pub state: String,
+    pub verdicts: String,
     /// For each record its history, printed, and the sequences of its events.
-    records: BTreeMap<String, (String, Vec<u64>)>,
+    pub records: BTreeMap<String, (String, Vec<u64>)>,
     /// Segment, byte and sequence of each event, in order.
     places: Vec<(u32, usize, u64)>,
 }
 
 /// A store of several segments, closed.
-struct Store {
+pub struct Store {
     dir: TempDir,
-    due: Due,
+    pub due: Due,
 }
 
-fn hashes(engine: &Engine) -> Result<(String, String), EngineError> {
+pub fn hashes(engine: &Engine) -> Result<(String, String), EngineError> {
     let reader = engine.read(&Principal::operator());
     Ok((reader.state_hash()?.to_string(), reader.verdict_hash()?.to_string()))
 }
 
-fn history(reader: &Reader, record: &str) -> Result<String, EngineError> {
+pub fn history(reader: &Reader, record: &str) -> Result<String, EngineError> {
     let changes = reader.history(record, None)?;
     Ok(serde_json::to_string(&changes).expect("it prints"))
 }
 
-fn chain(error: &dyn Error) -> String {
+pub fn chain(error: &dyn Error) -> String {
     let mut told = error.to_string();
     let mut cause = error.source();
     while let Some(why) = cause {
@@ -85,7 +85,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn files(dir: &Path) -> Vec<PathBuf> {
+pub fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).expect("a folder") {
         let path = entry.expect("an entry").path();
@@ -96,7 +96,7 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 }
 
 impl Store {
-    fn new(events: i64) -> Store {
+    pub fn new(events: i64) -> Store {
         let dir = TempDir::new().expect("a directory");
         let (engine, _) = builder(&dir.path().join("due")).create(true).open().expect("it is made");
         for at in 0..events {
@@ -121,12 +121,12 @@ impl Store {
         Store { dir, due }
     }
 
-    fn path(&self) -> PathBuf {
+    pub fn path(&self) -> PathBuf {
         self.dir.path().join("due")
     }
 
     /// A copy of the store to be damaged.
-    fn copy(&self) -> PathBuf {
+    pub fn copy(&self) -> PathBuf {
         let path = self.dir.path().join("damaged");
         if path.exists() {
             fs::remove_dir_all(&path).expect("it was made here");

@@ -2,9 +2,11 @@
 
 mod by_example;
 mod cli;
+mod corruption;
 mod damage;
 mod data;
 mod datasets;
+mod disk_errors;
 mod documents;
 mod http_api;
 mod hubspot_in;
@@ -22,13 +24,16 @@ mod merged;
 mod permissions;
 mod planted;
 mod portal_dialect;
+mod power_cuts;
 mod rebuild;
 mod reference;
+mod scripted;
 mod sending;
 mod service;
 mod setting;
 mod sim_hubspot;
 mod stories;
+mod suites;
 mod telling;
 mod tidy;
 mod validation;

@@ -247,6 +247,65 @@ fn nothing_lost_a_crash_before_the_side_took_a_write_sends_it_again() {
 }
 
 #[test]
+fn a_merged_text_waits_for_the_outcome_of_a_write_that_its_next_author_may_have_seen() {
+    // The write had arrived, the agent wrote below it, and his text was heard before the write was settled: taken as
+    // concurrent, it seemed to bring the customer's line once more, and both sides then showed that line twice.
+    let mut rig = rig();
+    rig.edit("crm", &[("notes", "one\n")]);
+    rig.rest();
+    rig.edit("portal", &[("notes", "one\ntwo\n")]);
+    rig.world.places[0].line.hang_after(1);
+    rig.pass(0);
+    rig.pass(6);
+    assert_eq!(rig.shows("crm", "notes"), "one\ntwo\n");
+    rig.world.places[0].line.mend();
+    rig.world.places[0].line.set_faults(Faults { busy: 1000, ..Faults::default() });
+    rig.edit("crm", &[("notes", "one\ntwo\nthree\n")]);
+    rig.pass(0);
+    rig.pass(6);
+    rig.pass(6);
+    assert_eq!(rig.shows("portal", "notes"), "one\ntwo\n", "nothing is merged before the write is settled");
+    rig.world.places[0].line.set_faults(Faults::default());
+    rig.rest();
+    assert_eq!(rig.both_show("notes"), "one\ntwo\nthree\n");
+}
+
+#[test]
+fn a_line_that_our_write_replaced_unheard_is_not_taken_for_deleted() {
+    // The customer wrote on below what our write had put in place of his first line, which he did not delete.
+    let mut rig = rig();
+    rig.world.places[1].post.faults = Faults { takes: (100, 100), ..Faults::default() };
+    rig.edit("crm", &[("notes", "one\n")]);
+    rig.rest();
+    rig.edit("portal", &[("notes", "one\nlost?\n")]);
+    rig.edit("crm", &[("notes", "one\ntwo\n")]);
+    rig.pass(0);
+    rig.pass(6);
+    assert_eq!(rig.shows("portal", "notes"), "one\ntwo\n");
+    rig.edit("portal", &[("notes", "one\ntwo\nthree\n")]);
+    rig.rest();
+    let mut lines: Vec<String> = rig.both_show("notes").lines().map(str::to_owned).collect();
+    lines.sort();
+    assert_eq!(lines, ["lost?", "one", "three", "two"]);
+}
+
+#[test]
+fn a_word_heard_by_read_back_and_by_webhook_is_merged_once() {
+    let mut rig = rig();
+    rig.edit("crm", &[("notes", "one\n")]);
+    rig.rest();
+    rig.world.places[0].post.faults = Faults { takes: (60_000, 60_000), ..Faults::default() };
+    rig.edit("crm", &[("notes", "one\ntwo\n")]);
+    rig.edit("portal", &[("notes", "one\nthree\n")]);
+    rig.world.post_webhooks();
+    rig.world.reconcile().expect("the store works");
+    rig.rest();
+    let mut lines: Vec<String> = rig.both_show("notes").lines().map(str::to_owned).collect();
+    lines.sort();
+    assert_eq!(lines, ["one", "three", "two"]);
+}
+
+#[test]
 fn a_field_that_flips_between_two_sides_for_ever_is_parked() {
     let manifest = script::MANIFEST.replace("flips: 40", "flips: 6");
     let mut rig = rig_with(&manifest, Faults { takes: (5, 5), ..Faults::default() });
