@@ -245,6 +245,18 @@ async fn an_association_without_a_number_takes_the_place_of_the_one_before() {
     assert_eq!(asker().await, Some(Value::text(&format!("contact/crm:{bob}"))));
 }
 
+/// Read back and planned anew, it would be tried for ever.
+#[tokio::test]
+async fn an_association_with_something_that_is_gone_is_refused() {
+    let rig = rig().await;
+    let (acme, id) = (rig.company("Acme"), rig.contact(&[]));
+    rig.account.archive("companies", acme, &By::user(7)).expect("it is there");
+    let write = update("contact", id, &[("company", &format!("company/crm:{acme}"))]);
+    assert_eq!(refused(rig.deliver(write.clone()).await).1, [field("company")]);
+    rig.account.archive("contacts", id, &By::user(7)).expect("it is there");
+    assert_eq!(rig.deliver(write).await, Outcome::Unknown);
+}
+
 #[tokio::test]
 async fn half_a_write_is_unknown_so_that_a_look_tells_which_half() {
     let rig = rig().await;
