@@ -206,19 +206,21 @@ async fn a_new_record_gets_its_id_and_its_company() {
 
 #[tokio::test]
 async fn a_record_that_is_there_already_is_found_and_no_second_one_made() {
-    let rig = rig().await;
-    let id = rig.contact(&[("email", "ana@example.com"), ("phone", "1")]);
-    let write = create("contact/ana", &[("email", "ana@example.com"), ("phone", "2")]);
-    assert_eq!(rig.deliver(write.clone()).await, Outcome::Unknown);
-    let seen = rig.read(ask_about(&write, rig.clock.now())).await.expect("an answer at once");
-    assert_eq!((seen.found, seen.link.as_deref()), (true, Some(id.to_string().as_str())));
-    assert_eq!(shown(&seen, "phone"), Some(Value::text("1")));
-    assert_eq!(rig.account.ids("contacts"), [id]);
+    for conflicts_without_id in [false, true] {
+        let rig = rig_with(Settings { conflicts_without_id, ..Settings::default() }, |_| {}).await;
+        let id = rig.contact(&[("email", "ana@example.com"), ("phone", "1")]);
+        let write = create("contact/ana", &[("email", "ana@example.com"), ("phone", "2")]);
+        assert_eq!(rig.deliver(write.clone()).await, Outcome::Unknown);
+        let seen = rig.read(ask_about(&write, rig.clock.now())).await.expect("an answer at once");
+        assert_eq!((seen.found, seen.link.as_deref()), (true, Some(id.to_string().as_str())));
+        assert_eq!(shown(&seen, "phone"), Some(Value::text("1")));
+        assert_eq!(rig.account.ids("contacts"), [id]);
+    }
 }
 
 #[tokio::test]
 async fn associations_are_set_moved_and_taken_away() {
-    let rig = rig().await;
+    let rig = rig_with(Settings { numeric_association_ids: true, ..Settings::default() }, |_| {}).await;
     let (acme, bolt) = (rig.company("Acme"), rig.company("Bolt"));
     rig.known.join("company/acme", &acme.to_string());
     rig.known.join("company/bolt", &bolt.to_string());
