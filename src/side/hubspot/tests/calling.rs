@@ -174,9 +174,9 @@ async fn the_limit_is_never_exceeded_and_edits_go_before_a_backfill() {
     });
     // Beside it an edit a second, for half a minute.
     let mut waits = Vec::new();
-    for number in 0..30 {
+    for id in &ids[..30] {
         let asked = rig.clock.now();
-        applied(rig.deliver(update("contact", ids[number], &[("phone", "new")])).await);
+        applied(rig.deliver(update("contact", *id, &[("phone", "new")])).await);
         waits.push(rig.clock.now().0 - asked.0);
         let due = asked.plus(1_000);
         while rig.clock.now() < due {
