@@ -7,4 +7,5 @@ mod hooks;
 mod openapi;
 mod roles;
 mod stream;
+mod token;
 mod world;
