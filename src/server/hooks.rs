@@ -6,6 +6,7 @@ use axum::{
     extract::{OriginalUri, Path, Request, State},
     http::{HeaderMap, Method, StatusCode, Uri, request::Parts},
 };
+use futures_util::future::join_all;
 use serde::Deserialize;
 
 use super::{
@@ -97,24 +98,32 @@ pub(super) async fn of_app(
     let Some((genuine, batch)) = split(&server, &hooks, &parts).await? else {
         return Err(Problem::of(UNAUTHORIZED));
     };
+    let mut taking = Vec::new();
     for (account, bytes) in batch {
-        let Some(hook) = hooks.iter().find(|hook| hook.account == account) else {
+        let takers = hooks.iter().filter(|hook| hook.account == account);
+        let before = taking.len();
+        taking.extend(takers.map(|hook| take_part(&server, parts.clone(), hook.clone(), bytes.clone())));
+        if taking.len() == before {
             server.0.metrics.unknown_account(genuine);
-            continue;
-        };
-        let (part, hook, metrics) = (parts.clone(), hook.clone(), server.0.metrics.clone());
-        let tenant = hook.tenant.clone();
-        let work = move |engine: &Engine| {
-            // Each tenant has the app's secret itself: another tenant's must not open its door.
-            let asked =
-                asked_of(&part.0, &part.1, part.2.as_deref(), &hook).ok_or_else(|| Problem::of(UNAUTHORIZED))?;
-            asked.verified(&*hook.hook, &part.3.bytes, engine.now(), &metrics)?;
-            let part = Part { tenant: &hook.tenant, side: &hook.side, hook: &*hook.hook, metrics: &metrics };
-            part.take(engine, &asked, &bytes)
-        };
-        server.work(&tenant, work).await??;
+        }
     }
+    // All at once, and all to their end: one tenant that cannot take its part must not keep the others from theirs.
+    join_all(taking).await.into_iter().collect::<Result<(), Problem>>()?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lets one side take its part of an app's batch.
+async fn take_part(server: &Server, request: Arc<AppRequest>, hook: AppHook, bytes: Vec<u8>) -> Result<(), Problem> {
+    let (metrics, tenant) = (server.0.metrics.clone(), hook.tenant.clone());
+    let work = move |engine: &Engine| {
+        let (parts, uri, own, body) = &*request;
+        // Each tenant has the app's secret itself: another tenant's must not open its door.
+        let asked = asked_of(parts, uri, own.as_deref(), &hook).ok_or_else(|| Problem::of(UNAUTHORIZED))?;
+        asked.verified(&*hook.hook, &body.bytes, engine.now(), &metrics)?;
+        let part = Part { tenant: &hook.tenant, side: &hook.side, hook: &*hook.hook, metrics: &metrics };
+        part.take(engine, &asked, &bytes)
+    };
+    server.work(&tenant, work).await?
 }
 
 /// A request of an app, read: its head, the path as it came, the server's own address, its body.

@@ -1,5 +1,7 @@
 //! What the server answers when it cannot do what it was asked: problem documents (RFC 9457).
 
+use std::ops::Deref;
+
 use axum::{
     Json,
     extract::Path,
@@ -70,10 +72,22 @@ kinds! {
         "Its disk failed or it is damaged; the service's log says more. Nothing was acknowledged."
 }
 
+/// A problem, as handlers pass it on.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct Problem(Box<ProblemBody>);
+
+impl Deref for Problem {
+    type Target = ProblemBody;
+    fn deref(&self) -> &ProblemBody {
+        &self.0
+    }
+}
+
 /// A problem document.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-#[schema(title = "Problem")]
-pub struct Problem {
+#[schema(as = Problem, title = "Problem")]
+pub struct ProblemBody {
     /// The address of the kind of problem.
     #[serde(rename = "type")]
     pub kind: String,
@@ -120,7 +134,7 @@ pub struct Fault {
 impl Problem {
     /// A problem of a kind.
     pub fn of(kind: Kind) -> Problem {
-        Problem {
+        Problem(Box::new(ProblemBody {
             kind: format!("/problems/{}", kind.name),
             title: kind.title.to_owned(),
             status: kind.status,
@@ -130,30 +144,30 @@ impl Problem {
             errors: Vec::new(),
             current: Vec::new(),
             retry_after: matches!(kind.status, 409 | 429 | 503).then_some(1),
-        }
+        }))
     }
 
     /// The same with what is special about this case; never a value.
     pub fn detail(mut self, detail: impl Into<String>) -> Problem {
-        self.detail = Some(detail.into());
+        self.0.detail = Some(detail.into());
         self
     }
 
     /// The same with a place in the body.
     pub fn at(mut self, line: usize, column: usize) -> Problem {
-        (self.line, self.column) = (Some(line), Some(column));
+        (self.0.line, self.0.column) = (Some(line), Some(column));
         self
     }
 
     /// The same with faults.
     pub fn errors(mut self, errors: Vec<Fault>) -> Problem {
-        self.errors = errors;
+        self.0.errors = errors;
         self
     }
 
     /// The same with records as they are now.
     pub fn current(mut self, current: Vec<super::api::RecordBody>) -> Problem {
-        self.current = current;
+        self.0.current = current;
         self
     }
 }
@@ -195,7 +209,7 @@ pub(super) async fn method_not_allowed() -> Problem {
     tag = "problems",
     params(("name" = String, Path, description = "The last part of the `type`.")),
     responses((status = 200, description = "What it means, and what to do.", content_type = "text/plain", body = String),
-        (status = 404, description = "No such kind.", content_type = "application/problem+json", body = Problem))
+        (status = 404, description = "No such kind.", content_type = "application/problem+json", body = ProblemBody))
 )]
 pub(super) async fn told(path: Result<Path<String>, axum::extract::rejection::PathRejection>) -> Response {
     let Ok(Path(name)) = path else { return Problem::of(NOT_FOUND).into_response() };

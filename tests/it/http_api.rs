@@ -7,4 +7,5 @@ mod hooks;
 mod openapi;
 mod roles;
 mod stream;
+mod token;
 pub(crate) mod world;

@@ -167,7 +167,7 @@ impl Asked<'_> {
         }
         let body: ChangesBody = parse(bytes)?;
         let mut faults = Vec::new();
-        let changes = edits::read(&body, self.engine.now(), &mut faults);
+        let changes = edits::read(self.engine, &body, &mut faults).map_err(|why| room::failed(&why))?;
         let stale = self.stale(&changes)?;
         let mut drafts = edits::drafts(self.engine, &self.speaker, changes, faults).map_err(refused)?;
         if !stale.is_empty() {

@@ -127,7 +127,15 @@ impl Told<'_> {
 }
 
 /// Reads what a request asks for; what cannot be read goes to `faults`, and the rest of it is still returned.
-pub fn read(body: &ChangesBody<'_>, now: Millis, faults: &mut Vec<Fault>) -> Vec<(usize, Read)> {
+///
+/// # Errors
+/// If the store fails.
+pub fn read(
+    engine: &Engine,
+    body: &ChangesBody<'_>,
+    faults: &mut Vec<Fault>,
+) -> Result<Vec<(usize, Read)>, EngineError> {
+    let now = engine.now();
     let count = body.changes.len();
     if count == 0 || count > CHANGES_MAX {
         let message = format!("a request has 1 to {CHANGES_MAX} changes, not {count}");
@@ -138,12 +146,14 @@ pub fn read(body: &ChangesBody<'_>, now: Millis, faults: &mut Vec<Fault>) -> Vec
     for (at, change) in body.changes.iter().enumerate().take(CHANGES_MAX) {
         let mut told = Told { change: at, faults: &mut *faults };
         let Some(read) = read_one(change, now, &mut told) else { continue };
-        if read.record.as_ref().is_some_and(|record| !records.insert(record.clone())) {
+        // By any of its names.
+        let record = read.record.as_ref().map(|record| engine.canonical(record)).transpose()?;
+        if record.is_some_and(|record| !records.insert(record)) {
             told.add(None, "twice", "the request changes this record already; put its fields into one change");
         }
         changes.push((at, read));
     }
-    changes
+    Ok(changes)
 }
 
 fn read_one(change: &EditBody<'_>, now: Millis, told: &mut Told<'_>) -> Option<Read> {

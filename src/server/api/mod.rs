@@ -26,7 +26,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 pub use self::form::{AuthorBody, FieldBody, RecordBody, SideBody, SideState};
 use super::{
     Server,
-    problem::{Fault, KINDS, Problem},
+    problem::{Fault, KINDS, ProblemBody},
 };
 
 pub(super) fn routes() -> OpenApiRouter<Server> {
@@ -96,7 +96,7 @@ pub(super) fn described(mut api: OpenApi) -> OpenApi {
         .description(Some("A token made by `syncline token create`."))
         .build();
     components.security_schemes.insert("bearer".to_owned(), SecurityScheme::Http(bearer));
-    components.schemas.insert("Problem".to_owned(), <Problem as utoipa::PartialSchema>::schema());
+    components.schemas.insert("Problem".to_owned(), <ProblemBody as utoipa::PartialSchema>::schema());
     components.schemas.insert("Fault".to_owned(), <Fault as utoipa::PartialSchema>::schema());
     api
 }

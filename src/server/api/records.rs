@@ -68,7 +68,8 @@ pub async fn list(
     let limit = limit(asked.limit)?;
     let begins = format!("{}/", path.kind);
     let after = asked.after.unwrap_or_default();
-    if !after.is_empty() && !(after.starts_with(&begins) && RecordId::new(&after).is_ok()) {
+    let is_next = after.is_empty() || after.starts_with(&begins) && RecordId::new(&after).is_ok();
+    if !is_next {
         return Err(Problem::of(BAD_REQUEST).detail("`after` is not the `next` of a page of this kind"));
     }
     let principal = caller.principal.clone();

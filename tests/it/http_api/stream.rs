@@ -11,6 +11,8 @@ use syncline::{
     value::Value,
 };
 
+use tokio::time::timeout;
+
 use super::world::{World, sent};
 
 /// A client of one stream.
@@ -97,7 +99,9 @@ async fn a_client_that_is_cut_a_hundred_times_misses_and_doubles_nothing() {
         // Cut after ever another number of events, some of them half-read.
         let most = if cuts < 100 { 1 + cuts % 11 } else { u64::MAX };
         for _ in 0..most {
-            let Told::Event { id, name, data } = client.next().await else { break };
+            // A miss would be waited for in vain.
+            let told = timeout(Duration::from_secs(30), client.next()).await.expect("what was said comes");
+            let Told::Event { id, name, data } = told else { break };
             assert_eq!((name.as_str(), data["seq"].as_u64()), ("change", Some(id)));
             last = id;
             seqs.push(id);

@@ -50,7 +50,7 @@ pub struct World {
     tokens: BTreeMap<String, Tokens>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 pub fn client() -> reqwest::Client {
@@ -98,14 +98,18 @@ impl World {
         let server = Server::new(tenants, Metrics::new(), settings);
         let (base, stop, task) = listen(&server).await;
         let http = client();
-        let mut world =
-            World { base, engines, server, http, token: String::new(), told, tokens: all, stop, task, _dir: dir };
+        let mut world = World { base, engines, server, http, token: String::new(), told, tokens: all, stop, task, dir };
         world.token = world.make_token(names[0].0, "portal", None);
         world
     }
 
     pub fn engine(&self) -> &Engine {
         &self.engines["acme"]
+    }
+
+    /// A tenant's store.
+    pub fn store(&self, tenant: &str) -> std::path::PathBuf {
+        self.dir.path().join(tenant)
     }
 
     pub fn tokens(&self, tenant: &str) -> &Tokens {
@@ -302,7 +306,7 @@ pub async fn serve_store(dir: &std::path::Path, token: Option<String>) -> (World
         tokens: BTreeMap::from([(name, tokens)]),
         stop,
         task,
-        _dir: held,
+        dir: held,
     };
     let token = token.unwrap_or_else(|| world.make_token("acme", "portal", None));
     (world, token)
