@@ -59,7 +59,7 @@ const COMPUTED: &[&str] =
 #[derive(Clone)]
 pub struct Expression {
     fields: Vec<FieldName>,
-    rule: Arc<IdedExpr>,
+    rule: Arc<cel::IdedExpr>,
 }
 
 /// What a rule says of a record.

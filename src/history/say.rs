@@ -13,7 +13,7 @@ use crate::{
     engine::{Engine, EngineError, Said, Unfit},
     event::{Author, Detail, Draft, Kind, Origin},
     id::{FieldName, RecordId, SaidId, SideName, to_hex},
-    merge::{Field, Record},
+    merge::{Field, Record, record::SideState},
     rulebook::{EXISTENCE, PERSON},
     validate::{self, Proposal},
     value::Value,
@@ -359,8 +359,10 @@ impl Engine {
         let after = |name: &str| if *name == **field { Some(value.clone()) } else { known(name) };
         let faults = match is_existence(field) {
             true => validate::existence_faults(value, may_write(field)),
-            // A field that the manifest no longer has may still be settled.
-            false if manifest.field(kind, field).is_none() && may_write(field) => Vec::new(),
+            // A field that the manifest no longer has may still be settled, and any on what a side has said or shows.
+            false if may_write(field) && (manifest.field(kind, field).is_none() || is_said(state, field, value)) => {
+                Vec::new()
+            }
             false => {
                 let words = [(field.clone(), value.clone())];
                 let proposal = Proposal { kind, words: &words, after: &after, is_new: false };
@@ -380,6 +382,13 @@ impl Engine {
         let said = self.say(vec![draft])?;
         Ok(said.into_iter().next().expect("each statement has an answer"))
     }
+}
+
+/// Whether a field's value is one that somebody has said, or that a side shows, whatever the manifest thinks of it.
+fn is_said(state: &Record, field: &FieldName, value: &Value) -> bool {
+    let said = state.field(field).is_some_and(|known| known.candidates.iter().any(|word| word.value == *value));
+    let shows = |side: &SideState| side.shown(field).is_some_and(|shown| shown.newest.as_ref() == Some(value));
+    said || state.sides.iter().any(shows)
 }
 
 /// What a decision on a field has to name.

@@ -295,16 +295,24 @@ fn every_public_read_is_in_the_matrix() {
 
 /// The engine's own functions that speak of records, and who may call them.
 const ENGINE: &[(&str, &[&str])] = &[
-    ("takes a principal", &["read", "edit", "create", "decide"]),
+    ("takes a principal", &["create", "decide", "edit", "read"]),
     (
         "takes what sides have said, for the programs that listen to them",
-        &["check", "is_populated", "observe", "say", "seal", "seen", "set_populated", "submit", "take", "wait"],
+        &["check", "clock", "observe", "observe_all", "say", "seal", "seen", "set_populated", "submit", "take", "wait"],
+    ),
+    (
+        "tells those programs what is known of a side, to read on from there",
+        &["compare_all", "heard_of", "is_populated", "linked", "now_on", "populated", "records"],
     ),
     (
         "tells which records are one, and lets whoever reviews that say so",
         &["canonical", "link", "links", "suggestions", "twins", "unlink"],
     ),
-    ("serves those who send writes", &["due", "next_due", "outbox", "outcome"]),
+    ("serves those who send writes", &["due", "hold_creates", "may_create", "next_due", "outbox", "outcome"]),
+    (
+        "shows operators what waits or would be judged otherwise, and settles it",
+        &["give_up", "parked", "rejudge", "rejudge_as_found", "release"],
+    ),
     (
         "carries whole stores and proves them sound",
         &["audit", "numbered", "numbered_event", "stored", "tenant_key", "waiting"],

@@ -238,6 +238,8 @@ fn a_decision_is_checked_like_an_edit() {
         assert_eq!(told(&faults), [(name, code)]);
     }
     decide("seats", "9").expect("it fits");
+    world.crm(&[("seats", "77")]);
+    decide("seats", "77").expect("the CRM has said so, and a person may leave it at that");
 }
 
 /// A colleague asks who has set a phone number, and is told the name of the integration that carried it: that helps nobody.
