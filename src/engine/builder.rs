@@ -172,7 +172,12 @@ impl Builder {
         };
         let mut core = Core::new(store, key.clone(), checkpoint, self.memory_bytes, self.clock.clone());
         core.load_book(&log)?;
-        opening.replayed = replay::replay(&mut core, &log, &mut *self.progress)?;
+        let replayed = replay::replay(&mut core, &log, &mut *self.progress);
+        opening.replayed = match replayed {
+            Ok(_) if core.book.is_empty() && log.durable() > Seq(0) => return Err(without_rules(&opening)),
+            Err(EngineError::NoRules) => return Err(without_rules(&opening)),
+            replayed => replayed?,
+        };
         let newest = core.newest_heard();
         let (changed, _) = tokio::sync::watch::channel(log.durable());
         let read_only = opening.recovery.read_only().is_some();
@@ -223,6 +228,14 @@ impl Builder {
             Err(LogError::Missing { .. }) => Err(EngineError::NoStore(self.path.clone())),
             Err(why) => Err(why.into()),
         }
+    }
+}
+
+/// Why a store whose first manifest cannot be read does not open.
+fn without_rules(opening: &Opening) -> EngineError {
+    match opening.recovery.faults.first() {
+        Some(fault) => LogError::Corrupt { seqs: fault.seqs.clone(), segment: fault.segment }.into(),
+        None => EngineError::NoRules,
     }
 }
 

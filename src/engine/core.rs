@@ -285,6 +285,10 @@ impl Core {
     /// Lets an event that is in the log take effect.
     pub fn apply(&mut self, log: &Log, heard: Heard) -> Result<(), EngineError> {
         let header = &heard.event.header;
+        // The first manifest may be damaged: nothing can be judged without it.
+        if self.book.is_empty() && !matches!(heard.event.payload.detail, Detail::Manifest(_)) {
+            return Err(EngineError::NoRules);
+        }
         self.last = heard.seq;
         self.heard = self.heard.max(header.heard_at);
         self.note_side(header);

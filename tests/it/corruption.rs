@@ -234,6 +234,33 @@ fn judge_store(store: &Store, path: &Path, what: &str) {
     }
 }
 
+#[test]
+fn a_store_whose_first_rules_are_damaged_names_them_and_guesses_nothing() {
+    // Everything is judged by rules: opening without any, or reading, panicked.
+    let store = Store::new(30);
+    let file = Path::new("log/00000001.seg");
+    let bytes = fs::read(store.path().join(file)).expect("it is there");
+    let mut refused = 0;
+    for byte in (0..bytes.len()).step_by(61) {
+        for keeps_state in [true, false] {
+            let path = store.copy();
+            let mut bad = bytes.clone();
+            bad[byte] ^= 16;
+            fs::write(path.join(file), bad).expect("it is written");
+            if !keeps_state {
+                fs::remove_dir_all(path.join("state")).expect("it is there");
+            }
+            judge_store(&store, &path, &format!("byte {byte}, with its state: {keeps_state}"));
+            if let Err(why) = builder(&path).open() {
+                refused += 1;
+                let told = chain(&why);
+                assert!(["segment 1", "event"].iter().any(|place| told.contains(place)), "byte {byte}: {told}");
+            }
+        }
+    }
+    assert!(refused > 0, "some bytes are the rules'");
+}
+
 fn damage_stores(seed: u64) -> u64 {
     let store = Store::new(40);
     let files = read_files(&store.path());
