@@ -5,7 +5,7 @@
 
 use std::{ffi::OsString, fs, io::Read, path::PathBuf};
 
-use secrecy::SecretString;
+use secrecy::{SecretString, zeroize::Zeroize};
 
 use crate::manifest::Secret;
 
@@ -40,7 +40,7 @@ pub enum SecretError {
 
 /// Reads the secret in a place.
 ///
-/// White space at the end of a file is not part of it: editors put a line end there.
+/// White space at its end is not part of it: editors and shells put a line end there.
 ///
 /// # Errors
 /// If there is none in that place, or what is there cannot be one.
@@ -61,36 +61,31 @@ pub fn read_all(places: &[Secret]) -> Result<Vec<SecretString>, SecretError> {
 /// # Errors
 /// As [`read`].
 pub fn read_from(place: &Secret, env: impl Fn(&str) -> Option<OsString>) -> Result<SecretString, SecretError> {
-    let (named, text) = match place {
+    let (named, mut bytes) = match place {
         Secret::Env(name) => {
-            let named = format!("the environment variable {name}");
             let found = env(name).ok_or_else(|| SecretError::NotSet(name.clone()))?;
-            if found.len() as u64 > SECRET_BYTES_MAX {
-                return Err(SecretError::TooLong(named));
-            }
-            let text = found.into_string().map_err(|_| SecretError::NotText(named.clone()))?;
-            (named, SecretString::from(text))
+            (format!("the environment variable {name}"), found.into_encoded_bytes())
         }
         Secret::File(path) => (format!("the file {path}"), file(path)?),
     };
-    if secrecy::ExposeSecret::expose_secret(&text).trim().is_empty() {
-        return Err(SecretError::Empty(named));
-    }
-    Ok(text)
+    let secret = match std::str::from_utf8(&bytes) {
+        _ if bytes.len() as u64 > SECRET_BYTES_MAX => Err(SecretError::TooLong(named)),
+        Err(_) => Err(SecretError::NotText(named)),
+        Ok(text) if text.trim().is_empty() => Err(SecretError::Empty(named)),
+        Ok(text) => Ok(SecretString::from(text.trim_end())),
+    };
+    bytes.zeroize();
+    secret
 }
 
-fn file(path: &str) -> Result<SecretString, SecretError> {
+/// The bytes of a file, up to one more than a secret may have.
+fn file(path: &str) -> Result<Vec<u8>, SecretError> {
     let wrong = |source| SecretError::File { path: path.into(), source };
     let opened = fs::File::open(path).map_err(wrong)?;
     // Room for all of it from the start: a buffer that grows would leave copies behind.
-    let mut bytes = Vec::with_capacity(SECRET_BYTES_MAX as usize + 1);
+    let mut bytes = Vec::with_capacity(SECRET_BYTES_MAX as usize + 2);
     opened.take(SECRET_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(wrong)?;
-    if bytes.len() as u64 > SECRET_BYTES_MAX {
-        return Err(SecretError::TooLong(format!("the file {path}")));
-    }
-    let mut text = String::from_utf8(bytes).map_err(|_| SecretError::NotText(format!("the file {path}")))?;
-    text.truncate(text.trim_end().len());
-    Ok(SecretString::from(text))
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -1,10 +1,16 @@
 //! HubSpot: what its CRM API says and takes.
 //!
+//! Coming in: [`signature`] says whether a request is HubSpot's, [`webhook`] reads its notifications and splits them by account, and
+//! [`statement`] says what each means, [`author`] who did it. Before going live, [`property`] compares the account's properties with the manifest and
+//! [`breach`] the records that are there. [`object`] knows the names of its types.
+//!
 //! Going out, [`account`] is the side as a whole; `connector` delivers writes, `read` answers what HubSpot shows, `find` finds what a
 //! lost answer made, `pages` walks through everything. All calls go through [`client`].
 
 pub mod account;
 pub mod answer;
+pub mod author;
+pub mod breach;
 pub mod call;
 pub mod client;
 mod connector;
@@ -13,6 +19,7 @@ mod join;
 pub mod object;
 pub mod offset;
 mod pages;
+pub mod property;
 mod read;
 mod shape;
 pub mod signature;

@@ -10,14 +10,14 @@
 //! | `associationChange` | associate or dissociate, [labelled](label) by the association's type |
 //!
 //! Nothing is left out. What the manifest does not know, and what lacks the members that its meaning hangs on, becomes an edit without
-//! words whose source is the notification. A record is named by HubSpot's own id ([`Translation::record`]): which records are one
+//! words whose source is the notification, under a kind of the side's own such as `crm:tickets` where we have none. A record is named by HubSpot's own id ([`Translation::record`]): which records are one
 //! is for links and absorbs to say. HubSpot's `eventId` is not unique and its `attemptNumber` counts deliveries, so a
 //! statement is known again by what it says.
 
-use super::{object, webhook::Notification};
+use super::{author::author, object, webhook::Notification};
 use crate::{
     clock::Millis,
-    event::{Author, AuthorKind, Detail, Draft, Kind},
+    event::{Author, Detail, Draft, Kind},
     field::{FieldType, Misfit},
     id::{FieldName, RecordId},
     rulebook::EXISTENCE,
@@ -32,6 +32,8 @@ pub const MERGED: &str = "merged";
 /// What the label of a primary association ends in: HubSpot tells of it beside the plain one.
 pub const PRIMARY: &str = " (primary)";
 
+/// The record under which a notification is kept that names none.
+const NAMELESS: &str = "hubspot:unknown/unknown";
 /// Members that differ from one delivery of a notification to the next.
 const DELIVERY: &[&str] = &["attemptNumber", "eventId", "subscriptionId"];
 /// Members that the statement itself holds.
@@ -111,7 +113,8 @@ impl Notification {
         let theirs = if named == "object" { numbered.as_deref().unwrap_or_default() } else { named };
         let step = translation.manifest().side(translation.side()).map_or(1, |side| side.clock.resolution_ms().max(1));
         let at = self.occurred_at().map_or(now, |at| Millis(at.0.div_euclid(step) * step));
-        let hearing = Hearing { notification: self, translation, theirs, at, author: self.author(app) };
+        let author = author(self.text("changeSource").as_deref(), self.id("sourceId").as_deref(), None, app);
+        let hearing = Hearing { notification: self, translation, theirs, at, author };
         let said = match (action, translation.kind_of(theirs)) {
             ("associationChange", kind) => hearing.association(kind),
             ("creation" | "deletion" | "privacyDeletion" | "restore" | "propertyChange" | "merge", None) => {
@@ -128,22 +131,6 @@ impl Notification {
             _ => Err(Unmapped::Event),
         };
         said.unwrap_or_else(|why| hearing.unmapped(why))
-    }
-
-    /// Who did it, by `changeSource` and `sourceId`.
-    fn author(&self, app: Option<&str>) -> Author {
-        let source = self.text("changeSource");
-        let id = self.id("sourceId");
-        let by_person = source.as_deref().is_some_and(|source| source.starts_with("CRM_UI") || source == "USER");
-        let kind = match (source.as_deref(), id.as_deref()) {
-            (_, Some(id)) if id.starts_with("userId:") => AuthorKind::User,
-            (Some("INTEGRATION"), Some(id)) if Some(id) == app => AuthorKind::Ours,
-            (Some("INTEGRATION"), _) => AuthorKind::Integration,
-            (None, None) => AuthorKind::Unnamed,
-            _ if by_person => AuthorKind::User,
-            _ => AuthorKind::System,
-        };
-        Author { kind, id: id.or(source).unwrap_or_default(), ..Author::default() }
     }
 }
 
@@ -215,13 +202,13 @@ impl Hearing<'_> {
         if losers.is_empty() {
             return Err(Unmapped::Incomplete);
         }
-        let absorb = |loser: &Box<str>| {
+        let absorb = |loser: &str| {
             let mut draft = self.about(Kind::Absorb, of, &survivor)?;
             let record = self.translation.record(of, loser).map_err(|_| Unmapped::Incomplete)?;
             draft.detail = Detail::Other { record, label: MERGED.to_owned() };
             Ok(draft)
         };
-        let drafts = losers.iter().map(absorb).collect::<Result<_, Unmapped>>()?;
+        let drafts = losers.iter().map(|loser| absorb(loser)).collect::<Result<_, Unmapped>>()?;
         Ok(Statement { drafts, rereads: self.reread(of, &survivor).into_iter().collect(), ..Statement::default() })
     }
 
@@ -249,11 +236,18 @@ impl Hearing<'_> {
         let mut draft = self.about(if removed { Kind::Dissociate } else { Kind::Associate }, of, &link)?;
         let record = self.translation.record(other, &other_link).map_err(|_| Unmapped::Incomplete)?;
         draft.detail = Detail::Other { record, label: label(&named, is_primary) };
-        let rereads = if is_primary && self.refers(of, other) { self.reread(of, &link) } else { None };
-        Ok(Statement { drafts: vec![draft], rereads: rereads.into_iter().collect(), ..Statement::default() })
+        // What refers to the other end follows from this, and of that HubSpot tells nothing.
+        let mut rereads = Vec::new();
+        if self.refers(of, other) {
+            rereads.extend(self.reread(of, &link));
+        }
+        if self.refers(other, of) {
+            rereads.extend(self.reread(other, &other_link));
+        }
+        Ok(Statement { drafts: vec![draft], rereads, ..Statement::default() })
     }
 
-    /// Whether records of a kind have a property that names one of another: it follows the primary association.
+    /// Whether records of a kind have a field that names one of another.
     fn refers(&self, of: &str, other: &str) -> bool {
         let is_reference = |field: &FieldName| {
             let spec = self.translation.manifest().field(of, field);
@@ -264,19 +258,25 @@ impl Hearing<'_> {
 
     /// A notification that is kept as it is.
     fn unmapped(&self, why: Unmapped) -> Statement {
-        let of = self.translation.kind_of(self.theirs).unwrap_or_else(|| object::plural(self.theirs));
+        let of = self.translation.kind_of(self.theirs);
+        // A kind of ours has no colon in its name, so what is not mapped is never taken for one of its records.
+        let side = self.translation.side();
+        let named = of.map_or_else(|| format!("{side}:{}", object::plural(self.theirs)), str::to_owned);
         let link = self.notification.id("objectId").or_else(|| self.notification.id("fromObjectId"));
-        let link = link.or_else(|| self.notification.id("primaryObjectId"));
-        let known = link.as_deref().and_then(|link| Some((self.translation.record(of, link).ok()?, link)));
-        let (record, link) =
-            known.unwrap_or_else(|| (RecordId::new("hubspot/unknown").expect("a good name"), "unknown"));
+        let link = link
+            .or_else(|| self.notification.id("primaryObjectId"))
+            .filter(|_| !self.theirs.is_empty() && !named.contains('/'));
+        let known = link.as_deref().and_then(|link| Some((self.translation.record(&named, link).ok()?, link)));
+        let (record, link) = match &known {
+            Some((record, link)) => (record.clone(), *link),
+            None => (RecordId::new(NAMELESS).expect("a good name"), "unknown"),
+        };
         let mut draft = Draft::new(Kind::Edit, record, self.translation.origin(link), self.at, self.author.clone());
         draft.coarse = self.notification.occurred_at().is_none();
         draft.source = Some(self.notification.json_without(DELIVERY, None));
         // What lacks something is about a record that we hold, and something of it has changed.
-        let is_held =
-            why == Unmapped::Incomplete && link != "unknown" && self.translation.kind_of(self.theirs).is_some();
-        let rereads = self.reread(of, link).filter(|_| is_held).into_iter().collect();
+        let held = of.zip(known).filter(|_| why == Unmapped::Incomplete);
+        let rereads = held.and_then(|(of, (_, link))| self.reread(of, link)).into_iter().collect();
         Statement { drafts: vec![draft], rereads, unmapped: Some(why), misfit: None }
     }
 }

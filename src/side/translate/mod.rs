@@ -33,6 +33,7 @@ use crate::{
     field::{Form, Misfit},
     id::{FieldName, NameError, RecordId, SideName},
     manifest::{ANY, Connector, Field, Manifest},
+    rulebook::EXISTENCE,
     side::{Links, hubspot::object},
     value::Value,
 };
@@ -91,7 +92,8 @@ impl Translation {
 
     /// Our kind for what the side calls `theirs`, by any of the names it has for it there.
     pub fn kind_of<'a>(&'a self, theirs: &'a str) -> Option<&'a str> {
-        let theirs = (self.spell)(theirs);
+        // A record's kind ends where its id's first slash is.
+        let theirs = Some((self.spell)(theirs)).filter(|theirs| !theirs.is_empty() && !theirs.contains('/'))?;
         let named = self.kinds().find(|(_, name)| (self.spell)(name) == theirs).map(|(kind, _)| kind);
         named.or_else(|| self.manifest.kind_named(&self.side, theirs).map(|(kind, _)| kind))
     }
@@ -104,7 +106,8 @@ impl Translation {
     /// Our field for what the side calls `theirs`; `None` where the manifest has no such field.
     pub fn field_of(&self, kind: &str, theirs: &str) -> Option<FieldName> {
         let (own, _) = self.manifest.kind(kind)?.field_named(&self.side, theirs)?;
-        FieldName::new(own).ok()
+        // Existence is a register of the engine's own: no side may set it by a field of that name.
+        FieldName::new(own).ok().filter(|own| **own != *EXISTENCE)
     }
 
     /// The side's name for our field; `None` where the side does not show it.
