@@ -184,6 +184,9 @@ A sample names records and how many values were said of each:
 
 rss_mb is the most memory the process held, cpu_secs its user and system time, bytes what the store takes on disk.")]
     Bench(Bench),
+    /// Run a pretend side over HTTP, to try things against
+    #[command(subcommand)]
+    Sim(Sim),
 }
 
 /// What to take in.
@@ -455,4 +458,45 @@ pub struct Demo {
     /// How many edits, at least
     #[arg(long, default_value_t = 3_000)]
     pub edits: u64,
+}
+
+/// Which pretend side.
+#[derive(Debug, Subcommand)]
+pub enum Sim {
+    /// A HubSpot account: objects, properties, associations, search, OAuth, webhooks, and faults to order
+    #[command(after_help = "\
+Examples:
+  HUBSPOT_SECRET=s3cret syncline sim hubspot --records 100
+  syncline sim hubspot --listen 127.0.0.1:8700 --webhooks-to http://127.0.0.1:8080/hooks/crm --secret env:HUBSPOT_SECRET
+  curl -s http://127.0.0.1:8700/_sim
+
+HubSpot's own clients talk to it: HubSpot(access_token='any', host='http://127.0.0.1:8700') in Python. What users do,
+and what goes wrong, is ordered at /_sim, which explains itself. It runs until it is interrupted.")]
+    Hubspot(SimHubspot),
+}
+
+/// A pretend HubSpot account.
+#[derive(Debug, Group)]
+pub struct SimHubspot {
+    /// Where it listens; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8700")]
+    pub listen: String,
+    /// Where its webhooks go
+    #[arg(long, value_name = "URL")]
+    pub webhooks_to: Option<String>,
+    /// The app's client secret, which signs webhooks: env:NAME
+    #[arg(long, value_name = "env:NAME", default_value = "env:HUBSPOT_SECRET")]
+    pub secret: String,
+    /// The number of the app
+    #[arg(long, value_name = "ID")]
+    pub app: Option<u64>,
+    /// The number of the account
+    #[arg(long, value_name = "ID")]
+    pub account: Option<u64>,
+    /// What all chance follows from
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// How many contacts it begins with
+    #[arg(long, default_value_t = 0)]
+    pub records: usize,
 }

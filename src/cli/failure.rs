@@ -78,6 +78,9 @@ pub enum Failure {
         /// Its faults.
         faults: Vec<Fault>,
     },
+    /// A pretend side cannot be served.
+    #[error("cannot serve")]
+    Serve(#[source] io::Error),
     /// Standard output failed.
     #[error("cannot write the answer")]
     Write(#[from] io::Error),

@@ -20,6 +20,7 @@ mod open;
 mod orders;
 mod read;
 mod serve;
+mod sim;
 mod status;
 mod story;
 mod tell;
@@ -84,6 +85,7 @@ fn run(args: Args, out: &mut dyn Write) -> Result<End, Failure> {
         Command::Rebuild => check::rebuild(&place, out),
         Command::Export => export::export(&place, out),
         Command::Bench(args) => bench::bench(&args, &place, out),
+        Command::Sim(side) => sim::sim(&side, place.json, out),
         Command::Manifest(command) => manifest::manifest(&command, &place, out),
     }
 }

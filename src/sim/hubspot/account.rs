@@ -245,6 +245,19 @@ impl Account {
         Ok(())
     }
 
+    /// HubSpot bumps a record's time of change for reasons of its own; nothing is told.
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub fn touch(&self, kind: &str, id: u64) -> Result<(), Refused> {
+        let mut state = self.lock();
+        let (place, said) = (known(&state, kind)?, state.said());
+        let live = state.book.kinds[place].live(&id.to_string(), None)?;
+        let record = state.book.kinds[place].records.get_mut(&live).ok_or(Refused::Missing)?;
+        record.updated = record.updated.max(said);
+        Ok(())
+    }
+
     /// Somebody archives a record.
     ///
     /// # Errors
@@ -355,6 +368,20 @@ impl Account {
     /// How many notifications wait or are under way.
     pub fn hooks_pending(&self) -> u64 {
         self.lock().hooks.pending()
+    }
+
+    /// Waits until no webhook waits any more; those that are due later only go when the clock is turned.
+    pub async fn hooks_gone(&self) {
+        while self.hooks_pending() > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Waits until no webhook is under way: each was answered, or its time has run out.
+    pub async fn hooks_back(&self) {
+        while self.lock().hooks.under_way > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
     }
 
     /// Sends all webhooks that wait now, retries and delayed ones included.

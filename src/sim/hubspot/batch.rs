@@ -102,7 +102,7 @@ pub(super) fn read(state: &mut State, asked: &Asked<'_>) -> Answer {
         let (failing, omitted) = twisted(state, asked, rows.len());
         let by = body["idProperty"].as_str();
         let (properties, past) = (texts(&body["properties"]), texts(&body["propertiesWithHistory"]));
-        let archived = asked.call.asked("archived").is_some_and(|value| value == "true");
+        let archived = asked.call.says("archived");
         let own = &state.book.kinds[kind];
         let mut done = Rows::default();
         let mut missing = Vec::new();

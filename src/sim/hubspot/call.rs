@@ -41,6 +41,11 @@ impl Call {
         self.pairs().into_iter().rev().find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
+    /// Whether a query parameter says true, in whatever letters: Python's client writes `True`.
+    pub(super) fn says(&self, name: &str) -> bool {
+        self.asked(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
     /// A query parameter that is a list: repeated, separated by commas, or both.
     pub(super) fn list(&self, name: &str) -> Vec<String> {
         let named = self.pairs().into_iter().filter(|(key, _)| key == name);

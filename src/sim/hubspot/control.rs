@@ -14,7 +14,7 @@ use super::{
 use crate::clock::Millis;
 
 /// What may be asked, for whoever asks `/_sim`.
-const HELP: [&str; 20] = [
+const HELP: [&str; 21] = [
     "GET /_sim/state?kind=contacts&archived=false: all records with their properties, and associations",
     "GET /_sim/counts: requests by name and status, windows of the quota, values written, webhooks",
     "GET /_sim/hooks: webhooks that wait, and the last that were made",
@@ -25,6 +25,7 @@ const HELP: [&str; 20] = [
     "POST /_sim/clock {\"turn_ms\":60000,\"ahead_ms\":420000}",
     "POST /_sim/edit {\"kind\":\"contacts\",\"id\":1,\"set\":{\"phone\":\"..\"},\"user\":7}; no id: a new record",
     "     \"app\":N another app, \"source\":\"IMPORT\" any other, \"at_ms\":N when, \"silent\":true no webhook",
+    "POST /_sim/touch {\"kind\",\"id\"}: a new time of change, and nothing else",
     "POST /_sim/delete {\"kind\",\"id\",\"user\"}",
     "POST /_sim/restore {\"kind\",\"id\",\"user\"}",
     "POST /_sim/privacy-delete {\"kind\",\"id\",\"user\"}",
@@ -33,7 +34,7 @@ const HELP: [&str; 20] = [
     "POST /_sim/kinds {\"plural\":\"machines\",\"singular\":\"machine\",\"type_id\":\"2-3465404\",\"properties\":[..]}",
     "POST /_sim/properties {\"kind\":\"contacts\",\"name\":\"..\",\"change\":{\"read_only\":true}}: redefines, HubSpot's own too",
     "DELETE /_sim/properties {\"kind\",\"name\"}: takes a property away",
-    "POST /_sim/people {\"count\":100}: contacts and companies to play with",
+    "POST /_sim/people {\"count\":100}: contacts of real people",
     "The API's tokens: app-N is the app N, any other our own.",
 ];
 
@@ -75,6 +76,7 @@ pub(super) fn answer(account: &Account, path: &str, call: &Call) -> Answer {
         }),
         ("POST", "clock") => clock(account, &body),
         ("POST", "edit") => edit(account, &body),
+        ("POST", "touch") => on_record(&body, |kind, id, _| account.touch(kind, id)),
         ("POST", "delete") => on_record(&body, |kind, id, by| account.archive(kind, id, by)),
         ("POST", "restore") => on_record(&body, |kind, id, by| account.restore(kind, id, by)),
         ("POST", "privacy-delete") => on_record(&body, |kind, id, by| account.purge(kind, id, by)),

@@ -228,7 +228,7 @@ mod tests {
         };
         assert_eq!(run(7), run(7));
         assert_ne!(run(7), run(8));
-        assert!((250..350).contains(&run(7).iter().sum()));
+        assert!((250..350).contains(&run(7).iter().sum::<usize>()));
     }
 
     #[test]

@@ -38,6 +38,7 @@ impl State {
             let results: Vec<Value> = self
                 .ties
                 .of((kind, record.id), other)
+                .filter(|(id, _)| self.is_live(other, *id))
                 .flat_map(|(id, types)| types.iter().map(move |type_| (id, *type_)))
                 .map(|(id, type_)| {
                     let label = if matches!(type_.id, 1 | 2 | 5 | 6 | 25 | 26) { "_primary" } else { "" };
@@ -110,7 +111,7 @@ impl Wants {
 }
 
 fn is_archived(call: &Call) -> bool {
-    call.asked("archived").is_some_and(|value| value == "true")
+    call.says("archived")
 }
 
 /// The values that a body wants written; null clears, and numbers and truths are taken as their texts.

@@ -1,10 +1,10 @@
-//! Contacts and companies to play with.
+//! Contacts to play with.
 
 use super::{account::Account, book::By};
 use crate::sim::people;
 
 impl Account {
-    /// Adds so many contacts, of real people, and their parties as companies; no webhook tells.
+    /// Adds so many contacts, of real people; no webhook tells.
     pub fn people(&self, count: usize) {
         let people = people::people();
         for (number, person) in (0..count).zip(people.iter().cycle()) {

@@ -90,7 +90,7 @@ impl State {
 pub(super) fn list(state: &mut State, asked: &Asked<'_>) -> Answer {
     answered((|| {
         let kind = state.kind_of(asked)?;
-        let archived = asked.call.asked("archived").is_some_and(|value| value == "true");
+        let archived = asked.call.says("archived");
         let all = state.book.kinds[kind].properties.values().filter(|property| property.archived == archived);
         Ok(Answer::json(200, json!({"results": all.map(Property::to_json).collect::<Vec<_>>()})))
     })())
@@ -101,7 +101,7 @@ pub(super) fn get(state: &mut State, asked: &Asked<'_>) -> Answer {
     answered((|| {
         let kind = state.kind_of(asked)?;
         let name = asked.route.args[0];
-        let archived = asked.call.asked("archived").is_some_and(|value| value == "true");
+        let archived = asked.call.says("archived");
         let found = state.book.kinds[kind].properties.get(name).filter(|property| property.archived == archived);
         Ok(Answer::json(200, found.ok_or_else(|| unknown(name))?.to_json()))
     })())

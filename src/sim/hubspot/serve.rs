@@ -67,17 +67,20 @@ impl Serving {
 ///
 /// # Errors
 /// If the listener has no address, or no client for webhooks can be made.
+///
+/// # Panics
+/// Outside a tokio runtime.
 pub fn serve(account: Account, listener: TcpListener) -> io::Result<Serving> {
     let address = listener.local_addr()?;
     let (stop, stopped) = watch::channel(false);
     let app = Router::new()
         .fallback(answer)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(account.clone())
+        .with_state(Front { account: account.clone(), stopped: stopped.clone() })
         .into_make_service_with_connect_info::<Knife>();
     let mut tasks = JoinSet::new();
     tasks.spawn(courier::run(account, courier::client()?, stopped.clone()));
-    // Idle connections would keep a graceful stop waiting, so the listener and its connections are simply let go.
+    // Idle connections would keep a graceful stop waiting, so the listener is let go, and what still asks is cut.
     tasks.spawn(async move {
         tokio::select! {
             ended = axum::serve(Wires(listener), app) => ended,
@@ -93,14 +96,25 @@ pub(super) async fn ended(mut stopped: watch::Receiver<bool>) {
     if stopped.wait_for(|stopped| *stopped).await.is_err() {}
 }
 
+/// What every request needs.
+#[derive(Clone)]
+struct Front {
+    account: Account,
+    stopped: watch::Receiver<bool>,
+}
+
 async fn answer(
-    State(account): State<Account>,
+    State(Front { account, stopped }): State<Front>,
     ConnectInfo(knife): ConnectInfo<Knife>,
     OriginalUri(uri): OriginalUri,
     method: Method,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    if *stopped.borrow() || stopped.has_changed().is_err() {
+        knife.cut();
+        return Response::default();
+    }
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token =
         bearer.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));

@@ -36,12 +36,16 @@ pub struct Settings {
     pub creation_tells_values: bool,
     /// Whether a write of the value that is there already is told.
     pub same_value_tells: bool,
-    /// The most requests in ten seconds; none: any number.
+    /// The most requests of an app in ten seconds; none: any number.
     pub burst_max: Option<u64>,
+    /// The same for requests with OAuth's tokens.
+    pub oauth_burst_max: Option<u64>,
     /// The most searches in a second; none: any number.
     pub search_max: Option<u64>,
     /// The most requests in a day, for tokens that are not OAuth's; none: any number.
     pub daily_max: Option<u64>,
+    /// Whether associations show ids as numbers, as the API itself has done, and not as the clients' models have them.
+    pub numeric_association_ids: bool,
     /// How many values of a property are remembered.
     pub history_max: usize,
     /// How long an access token is good for, in seconds.
@@ -80,8 +84,10 @@ impl Default for Settings {
             creation_tells_values: true,
             same_value_tells: false,
             burst_max: Some(190),
+            oauth_burst_max: Some(110),
             search_max: Some(5),
             daily_max: Some(625_000),
+            numeric_association_ids: false,
             history_max: 20,
             expires_in: 1800,
             refresh_token: "refresh".into(),

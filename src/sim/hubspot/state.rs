@@ -10,7 +10,7 @@ use super::{
     fault::{Fault, Faults},
     hook::Hooks,
     oauth::Grants,
-    quota::Quota,
+    quota::{Asker, Quota},
     route::{self, Route},
     settings::Settings,
     standard,
@@ -107,12 +107,15 @@ impl State {
     fn through_faults(&mut self, call: &Call, route: &Route, op: &str) -> Answer {
         let is_search = route.op == "search";
         let is_oauth = call.token.as_deref().is_some_and(|token| self.grants.gave(token));
+        let caller = if route.needs_token { self.caller(call) } else { Ok(By::app(self.settings.app)) };
+        let app = caller.as_ref().ok().and_then(|by| by.id.as_ref()?.parse().ok());
+        let asker = Asker { app: app.unwrap_or(self.settings.app), is_oauth };
         if route.is_counted
-            && let Some(refused) = self.quota.note(self.now, is_search, is_oauth, &self.settings)
+            && let Some(refused) = self.quota.note(self.now, asker, is_search, &self.settings)
         {
             return refused;
         }
-        let by = match route.needs_token.then(|| self.caller(call)).unwrap_or(Ok(By::app(self.settings.app))) {
+        let by = match caller {
             Ok(by) => by,
             Err(refused) => return refused,
         };
@@ -138,7 +141,7 @@ impl State {
         if exit != Exit::Now {
             answer.exit = exit;
         }
-        answer.headers.extend(self.quota.headers(is_search, is_oauth, &self.settings));
+        answer.headers.extend(self.quota.headers(asker, is_search, &self.settings));
         answer
     }
 

@@ -43,6 +43,11 @@ impl State {
         self.book.kinds[kind].records.contains_key(&id).then_some((kind, id))
     }
 
+    /// Whether a record is there and not archived; associations with others are not shown.
+    pub fn is_live(&self, kind: usize, id: u64) -> bool {
+        self.book.kinds[kind].records.get(&id).is_some_and(|record| record.archived.is_none())
+    }
+
     fn singulars(&self, from: usize, to: usize) -> (String, String) {
         (self.book.kinds[from].singular.clone(), self.book.kinds[to].singular.clone())
     }
@@ -82,13 +87,14 @@ impl State {
 
     /// What a record is joined with, from `after` on, and where the next page begins.
     fn page(&self, from: Place, to: usize, after: u64, limit: usize) -> (Vec<Value>, Option<u64>) {
-        let mut rest = self.ties.of(from, to).filter(|(id, _)| *id > after);
+        let mut rest = self.ties.of(from, to).filter(|(id, _)| *id > after && self.is_live(to, *id));
         let page: Vec<(u64, Value)> = rest
             .by_ref()
             .take(limit)
             .map(|(id, types)| {
                 let types: Vec<Value> = types.iter().map(|type_| labelled(*type_)).collect();
-                (id, json!({"toObjectId": id, "associationTypes": types}))
+                let shown = if self.settings.numeric_association_ids { json!(id) } else { json!(id.to_string()) };
+                (id, json!({"toObjectId": shown, "associationTypes": types}))
             })
             .collect();
         let next = page.last().map(|(id, _)| *id).filter(|_| rest.next().is_some());
