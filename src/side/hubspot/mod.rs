@@ -6,6 +6,8 @@
 //!
 //! Going out, [`account`] is the side as a whole; `connector` delivers writes, `read` answers what HubSpot shows, `find` finds what a
 //! lost answer made, `pages` walks through everything. All calls go through [`client`].
+//! Going out: [`account`] is the side as a whole; `connector` delivers writes, `read` says what HubSpot shows, `find` looks for what
+//! a lost answer made, `pages` walks through everything. All calls go through [`client`].
 
 pub mod account;
 pub mod answer;
@@ -30,3 +32,6 @@ pub mod webhook;
 pub use account::{HubSpot, Setting};
 pub use client::Address;
 pub use token::{Credential, Grant, KeepToken};
+
+#[cfg(test)]
+mod tests;

@@ -124,7 +124,7 @@ mod tests {
     const MANIFEST: &str = "
 syncline: 1
 tenant: acme
-sides: { crm: { connector: hubspot, credentials: { token: env:T } }, portal: { connector: none } }
+sides: { crm: { connector: hubspot, credentials: { token: env:T }, capture: { webhooks: false, poll: 5m } }, portal: { connector: none } }
 defaults: { rule: last_write_wins }
 records:
   contact:
