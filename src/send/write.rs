@@ -34,6 +34,24 @@ pub struct Write {
     pub(crate) puts: Vec<Put>,
 }
 
+impl Write {
+    /// A write of nothing under a key, which no engine has planned: connectors are tried out with such.
+    pub fn unplanned(side: SideName, record: RecordId, key: &str) -> Self {
+        Write {
+            side,
+            record,
+            link: None,
+            create: false,
+            delete: false,
+            fields: Vec::new(),
+            key: key.to_owned(),
+            author: Author::default(),
+            attempts: 0,
+            puts: Vec::new(),
+        }
+    }
+}
+
 /// What became of a write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {

@@ -97,15 +97,15 @@ fn shortened(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(REASON_CHARS_MAX).collect()
 }
 
-/// The reason in the body of a refusal, which need not be JSON.
-pub fn reason_of(answer: &Answer) -> String {
-    let json = place::read(&answer.body).and_then(|at| reason(&mut at.members()?));
-    let plain = || {
+/// What an answer that refuses says of a write: its body need not be JSON.
+pub fn of_refusal(answer: &Answer, write: &Write, translation: &Translation) -> Told {
+    let json = place::read(&answer.body).and_then(|at| refusal(&mut at.members()?, write, translation));
+    json.unwrap_or_else(|_| {
         let is_text = answer.header("content-type").is_some_and(|kind| kind.starts_with("text/plain"));
-        std::str::from_utf8(&answer.body).ok().filter(|_| is_text).map(shortened)
-    };
-    let reason = json.ok().flatten().or_else(plain).filter(|text| !text.trim().is_empty());
-    reason.unwrap_or_else(|| format!("the portal answered {}", answer.status))
+        let text = std::str::from_utf8(&answer.body).ok().filter(|_| is_text).map(shortened);
+        let reason = text.filter(|text| !text.trim().is_empty());
+        Told::Refused(reason.unwrap_or_else(|| format!("the portal answered {}", answer.status)), Vec::new())
+    })
 }
 
 /// What an answer to these writes says of each.

@@ -18,7 +18,6 @@ use super::{
 };
 use crate::{
     clock::{Clock, Millis},
-    event::Author,
     id::{FieldName, Hashing},
     manifest,
     send::{Ask, BoxFuture, Connector, InDoubt, Outcome, ReadError, Receipt, Seen, SeenField, Write},
@@ -133,9 +132,9 @@ enum Posted {
     /// It was taken; this is the answer's body.
     Taken(Vec<u8>),
     /// Nothing of it took effect, and it would be the same again.
-    Refused(String),
+    Refused(Answer),
     /// It is in conflict with what is there.
-    Conflict(String),
+    Conflict(Answer),
     /// The portal does not know such messages.
     NotOffered(u16),
     /// Nothing of it took effect; it may come again after so many milliseconds.
@@ -257,8 +256,8 @@ impl Portal {
                 self.state().alarm.take_if(|(alarm, _)| *alarm != Alarm::Gone);
                 Posted::Taken(answer.body)
             }
-            400 | 413 | 422 => Posted::Refused(answer::reason_of(&answer)),
-            409 => Posted::Conflict(answer::reason_of(&answer)),
+            400 | 413 | 422 => Posted::Refused(answer),
+            409 => Posted::Conflict(answer),
             410 => {
                 self.alert(Alarm::Gone);
                 Posted::Later(GONE)
@@ -294,10 +293,10 @@ impl Portal {
                 }
                 told
             }
-            Posted::Refused(reason) => all(Some(Told::Refused(reason, Vec::new()))),
+            Posted::Refused(answer) => all(Some(self.refusal(&answer, rows))),
             // What is there already under another id is for a person to link; it must not be made twice.
-            Posted::Conflict(reason) if rows.iter().all(|row| row.write.create) => {
-                all(Some(Told::Refused(reason, Vec::new())))
+            Posted::Conflict(answer) if rows.iter().all(|row| row.write.create) => {
+                all(Some(self.refusal(&answer, rows)))
             }
             Posted::NotOffered(status) => {
                 self.alert(Alarm::Address(status));
@@ -306,6 +305,11 @@ impl Portal {
             Posted::Later(after) => all(Some(Told::Retry(after))),
             Posted::Conflict(_) | Posted::Unknown => all(None),
         }
+    }
+
+    fn refusal(&self, answer: &Answer, rows: &[Row<'_>]) -> Told {
+        let write = rows.first().expect("a message has a row").write;
+        answer::of_refusal(answer, write, &self.translation)
     }
 
     /// What a body of success says of writes.
@@ -400,8 +404,6 @@ impl Portal {
     /// had taken effect, and the answer says what the portal shows.
     async fn repeat(&self, ask: &Ask, about: &InDoubt) -> Result<Seen, ReadError> {
         let write = Write {
-            side: ask.side.clone(),
-            record: ask.record.clone(),
             link: ask.link.clone(),
             create: about.create,
             delete: !about.create && about.fields.is_empty(),
@@ -411,6 +413,7 @@ impl Portal {
             attempts: 0,
             urgent: true,
             puts: Vec::new(),
+            ..Write::unplanned(ask.side.clone(), ask.record.clone(), &about.key)
         };
         // A write that cannot be put into words now was never sent; it is planned anew.
         let none = Seen { found: !write.create, link: ask.link.clone(), ..Seen::default() };
