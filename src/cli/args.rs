@@ -165,6 +165,7 @@ Examples:
   syncline bench ingest --data edits.jsonl --store bench-store --json
   syncline bench query --data edits.sample.json --store bench-store
   syncline bench cold --data edits.sample.json --store bench-store
+  syncline bench hooks --store bench-store
 
 A sample names records and how many values were said of each:
   {\"records\":[{\"record\":\"contact/000123\",\"edits\":12},..],\"hot\":{\"record\":\"contact/000007\",\"edits\":900}}
@@ -295,7 +296,7 @@ pub struct Verify {
 pub struct Bench {
     /// The measure
     pub measure: Measure,
-    /// JSON lines as for `import`, or a sample for query and cold; documents needs none
+    /// JSON lines as for `import`, or a sample for query and cold; documents and hooks need none
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
 }
@@ -313,6 +314,8 @@ pub enum Measure {
     Journey,
     /// Building and checking every record's document
     Documents,
+    /// Webhooks over the loopback: 500 a second of ten events each, beside what the machine takes for a sync
+    Hooks,
 }
 
 /// What to do with tokens.

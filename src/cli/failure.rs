@@ -2,6 +2,7 @@
 
 use std::{error::Error, io, path::PathBuf};
 
+use super::bench_hooks::HooksError;
 use crate::{engine::EngineError, log::LogError, manifest::Fault, server::TokenError};
 
 /// How a command that ran to its end ends.
@@ -32,6 +33,9 @@ pub enum Failure {
     /// The tokens cannot be read or written.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// Nothing can be measured.
+    #[error(transparent)]
+    Hooks(#[from] HooksError),
     /// The demo cannot run.
     #[error(transparent)]
     Demo(crate::sim::demo::DemoError),

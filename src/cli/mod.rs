@@ -5,6 +5,7 @@
 
 mod args;
 mod bench;
+mod bench_hooks;
 mod check;
 mod decide;
 mod demo;

@@ -5,5 +5,6 @@ mod changes;
 mod errors;
 mod hooks;
 mod openapi;
+mod roles;
 mod stream;
 mod world;

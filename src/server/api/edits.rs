@@ -209,6 +209,8 @@ pub fn drafts(
             Err(why) => faults.extend(refusal(Some(at), &why).ok_or(Refused::Store(why))?),
         }
     }
+    // By change, whichever step found them.
+    faults.sort_by_key(|fault| fault.change);
     if faults.is_empty() { Ok(drafts) } else { Err(Refused::Faults(faults)) }
 }
 

@@ -99,26 +99,23 @@ async fn all_faults_are_told_at_once_and_nothing_is_half_taken() {
         .collect();
     let due = [
         "0 age type",
-        "0 nothing field",
-        "0 stage type",
-        "1 phone twice",
-        "1 age twice",
+        "0 nothing unknown",
+        "0 stage choice",
+        "1 - twice",
+        "1 age type",
         "1 age twice",
         "2 - kind",
         "3 - record",
         "4 - empty",
         "4 - at",
-        "5 existence field",
+        "5 existence unknown",
+        "5 - twice",
+        "5 - version",
     ];
     assert_eq!(told, due);
     assert!(!problem.to_string().contains("secret"), "{problem}");
     assert_eq!(world.engine().last(), before);
 
-    // What only the engine can tell is told in the same form.
-    let stranger = json!({"changes": [{"record": "contact/2", "set": {"phone": "+1"}, "version": "v1-00"}]});
-    let (status, problem) = sent(world.post("/v1/changes", &stranger)).await;
-    assert_eq!((status, problem["errors"][0]["code"].as_str()), (422, Some("version")));
-    assert_eq!(world.engine().last(), before);
     world.stop().await;
 }
 
@@ -128,13 +125,15 @@ async fn several_changes_are_taken_together() {
     let body = json!({"changes": [
         {"record": "contact/1", "set": {"phone": "+1", "note": 9007199254740993i64}},
         {"record": "contact/2", "set": {"phone": "+2"}, "at_ms": 1000},
-        {"record": "contact/1", "set": {"age": 7}},
+        {"create": "contact", "set": {"age": 7}},
     ]});
     let (status, said) = sent(world.post("/v1/changes", &body)).await;
     assert_eq!((status, said["changes"].as_array().map(Vec::len)), (200, Some(3)));
     let records: Vec<_> =
         said["records"].as_array().expect("a list").iter().map(|record| record["record"].clone()).collect();
-    assert_eq!(records, ["contact/1", "contact/2"]);
+    assert_eq!(records.len(), 3);
+    assert!(records[2].as_str().is_some_and(|record| record.starts_with("contact/portal:")), "{records:?}");
+    assert_eq!(said["changes"][2]["record"], records[2]);
     assert_eq!(said["records"][0]["fields"]["note"]["value"].to_string(), "9007199254740993");
     assert_eq!(said["records"][1]["fields"]["phone"]["said_at_ms"], 1000);
     world.stop().await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 use syncline::{
     clock::Millis,
-    history::Edit,
+    history::{Edit, Principal},
     id::{FieldName, RecordId, SideName},
     server::Settings,
     value::Value,
@@ -72,7 +72,7 @@ fn say(world: &World, number: u64) {
         ..Edit::of(RecordId::new("contact/1").expect("good"), SideName::new("portal").expect("good"))
     };
     let edit = edit.set(FieldName::new("phone").expect("good"), Value::text(&number.to_string()));
-    world.engine().edit(edit).expect("taken");
+    world.engine().edit(&Principal::operator(), edit).expect("taken");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -88,7 +88,7 @@ async fn a_client_that_is_cut_a_hundred_times_misses_and_doubles_nothing() {
                 ..Edit::of(RecordId::new("contact/1").expect("good"), SideName::new("portal").expect("good"))
             };
             let edit = edit.set(FieldName::new("phone").expect("good"), Value::text(&number.to_string()));
-            engine.edit(edit).expect("taken");
+            engine.edit(&Principal::operator(), edit).expect("taken");
         }
     });
     let (mut last, mut cuts, mut values, mut seqs) = (begin, 0u64, Vec::new(), Vec::new());

@@ -35,6 +35,9 @@ records:
       stage: { type: choice, of: [lead, customer] }
       note: { type: any }
       owner: { type: string, rule: manual }
+permissions:
+  customer: { rows: { contact: own }, read: [contact.phone, contact.stage], write: [contact.phone] }
+  clerk: { rows: { contact: all }, read: [contact.phone, contact.owner], write: [contact.owner, contact.phone] }
 ";
 
 pub struct World {
@@ -110,9 +113,13 @@ impl World {
     }
 
     pub fn make_token(&self, tenant: &str, side: &str, contact: Option<&str>) -> String {
+        self.make_token_for(tenant, side, None, contact)
+    }
+
+    pub fn make_token_for(&self, tenant: &str, side: &str, role: Option<&str>, contact: Option<&str>) -> String {
         let new = NewToken {
             side: SideName::new(side).expect("good"),
-            role: None,
+            role: role.map(str::to_owned),
             user: None,
             contact: contact.map(|contact| RecordId::new(contact).expect("good")),
             company: None,
