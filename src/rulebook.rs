@@ -50,11 +50,13 @@ pub struct SideSpec {
     pub connected: bool,
     /// The resolution of its clock, in milliseconds.
     pub resolution: u32,
+    /// Whether it names records by ids of its own, so that one record has as many ids as it is on sides.
+    pub own_ids: bool,
 }
 
 impl Default for SideSpec {
     fn default() -> Self {
-        SideSpec { connected: false, resolution: 1 }
+        SideSpec { connected: false, resolution: 1, own_ids: false }
     }
 }
 

@@ -107,7 +107,7 @@ pub struct Proposal<'a> {
     pub is_new: bool,
 }
 
-/// All that is wrong with a proposal, in the order of the manifest's fields, then of the rules across them.
+/// All that is wrong with a proposal: its fields in their order, what is missing, then the rules across fields.
 ///
 /// Fields that `may_write` does not allow are told as fields that there are not, and their values are not looked at.
 pub fn faults(manifest: &Manifest, proposal: &Proposal<'_>, may_write: &dyn Fn(&FieldName) -> bool) -> Vec<FieldFault> {
@@ -134,7 +134,6 @@ pub fn faults(manifest: &Manifest, proposal: &Proposal<'_>, may_write: &dyn Fn(&
             faults.push(FieldFault::value(field, &Misfit::Required));
         }
     }
-    faults.sort_by(|a, b| a.field.cmp(&b.field));
     // A value that does not fit its own field has nothing to say about others.
     let is_sound = |field: &FieldName| !faults.iter().any(|fault| *fault.field == **field);
     let value = |field: &str| comparable(manifest, kind, field, after(field));

@@ -9,6 +9,8 @@ mod carry;
 mod core;
 mod guard;
 mod handle;
+mod identity;
+mod links;
 mod observe;
 mod outbox;
 mod peek;
@@ -25,6 +27,7 @@ use std::{
 pub use audit::{Audit, Finding, Part};
 pub use builder::{Builder, Opening};
 pub use handle::{Changes, Handle};
+pub use links::{LinkView, Suggestion, Twins};
 pub(crate) use peek::Peek;
 
 use self::core::Core;
@@ -39,6 +42,9 @@ use crate::{
     state::{Counts, StateError},
     validate::{self, FieldFault},
 };
+
+/// How many records may wait in memory for a checkpoint because it has changed who they are.
+const REGROUPED_MOST: usize = 20_000;
 
 /// Why the engine could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -125,6 +131,14 @@ pub enum EngineError {
     Version {
         /// The record.
         record: RecordId,
+    },
+    /// Two records that cannot be one, nor be parted.
+    #[error("{record} and {other} cannot be one record: they are of two kinds, or one and the same id")]
+    Unlike {
+        /// The one.
+        record: RecordId,
+        /// The other.
+        other: RecordId,
     },
     /// The store has another key than the one that was to be taken over.
     #[error("the store in {} has another key: an export goes into a store of the same tenant, or into a new one", .0.display())]
@@ -285,7 +299,8 @@ impl Engine {
         let said = core.take(&self.inner.log, sealed)?;
         self.settle(&mut core)?;
         let last = self.inner.log.last();
-        let due = last.0 - core.checkpointed().0 >= self.inner.checkpoint_every;
+        let due =
+            last.0 - core.checkpointed().0 >= self.inner.checkpoint_every || core.identity.waiting() >= REGROUPED_MOST;
         if due {
             self.checkpoint_core(&mut core, false)?;
         }

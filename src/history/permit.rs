@@ -35,14 +35,17 @@ pub(super) struct Limited {
 }
 
 /// A record's present name, whatever name it is called by.
-fn canonical(_engine: &Engine, record: &RecordId) -> RecordId {
-    record.clone()
+///
+/// Where that cannot be found out it is no name of any record, so that nothing is reached by mistake.
+fn canonical(engine: &Engine, record: &RecordId) -> Option<RecordId> {
+    let found = engine.canonical(record);
+    found.inspect_err(|why| tracing::error!(why = why as &dyn std::error::Error, "an alias cannot be read")).ok()
 }
 
 impl Permit {
     pub fn of(engine: &Engine, principal: &Principal) -> Result<Permit, EngineError> {
         let Some((role, who)) = principal.role() else { return Ok(Permit::All) };
-        let present = |record: &Option<RecordId>| record.as_ref().map(|record| canonical(engine, record));
+        let present = |record: &Option<RecordId>| record.as_ref().and_then(|record| canonical(engine, record));
         let who = Who { user: who.user.clone(), contact: present(&who.contact), company: present(&who.company) };
         Ok(Permit::Some(Limited { manifest: engine.manifest()?, role: role.into(), who }))
     }
@@ -128,7 +131,7 @@ impl Limited {
 
     /// Whether the record, with these values, is among the role's rows.
     pub fn reaches(&self, engine: &Engine, id: &RecordId, values: &dyn Fn(&str) -> Option<Value>) -> bool {
-        let id = canonical(engine, id);
+        let Some(id) = canonical(engine, id) else { return false };
         let Some(rows) = self.role().and_then(|role| role.rows(id.kind())) else { return false };
         let is = |own: &Option<RecordId>| own.as_ref() == Some(&id);
         let of_kind = |own: &Option<RecordId>| own.as_ref().is_some_and(|own| own.kind() == id.kind());
@@ -161,14 +164,14 @@ impl Limited {
         });
         let leads = |value: Value| {
             let named = value.as_text().and_then(|text| RecordId::new(text).ok());
-            named.is_some_and(|named| canonical(engine, &named) == *target)
+            named.and_then(|named| canonical(engine, &named)).is_some_and(|named| named == *target)
         };
         references.filter_map(|(name, _)| values(name)).any(leads)
     }
 
     fn may_name(&self, engine: &Engine, record: &str) -> bool {
         let Ok(id) = RecordId::new(record) else { return false };
-        let present = canonical(engine, &id);
+        let Some(present) = canonical(engine, &id) else { return false };
         if [&self.who.contact, &self.who.company].into_iter().flatten().any(|own| *own == present) {
             return true;
         }

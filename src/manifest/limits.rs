@@ -2,7 +2,7 @@
 
 use super::{
     block::{self, Block},
-    fault::{At, Faults},
+    fault::Faults,
     yaml::Node,
 };
 use crate::{
@@ -23,26 +23,32 @@ pub(super) fn read(field: &Block<'_>, kind: Option<&FieldType>, faults: &mut Fau
         kind,
         FieldType::Integer | FieldType::Decimal | FieldType::Counter | FieldType::Date | FieldType::Datetime
     );
-    let mut fits = |key: &str, node: Option<&Node>, fits: bool, hint: &str| match node {
-        Some(node) if !fits => {
-            faults.add(node.at, format!("{} has no meaning with its type", field.of(key)), hint);
-            false
-        }
-        _ => true,
-    };
-    let mut whole = fits("pattern", pattern, is_text, "it is for texts: string, email and long_text");
-    whole &= fits("length", length, has_length, "it is for texts, lists and sets");
-    whole &= fits("range", range, has_order, "it is for numbers, dates and times");
-    if !whole {
-        return None;
-    }
-    let pattern = pattern.map(|node| read_pattern(node, &field.of("pattern"), faults));
-    let length = length.map(|node| bounds(node, &field.of("length"), u64::cmp, read_length, faults));
+    let pattern = fitting(field, "pattern", pattern, is_text, "it is for texts: string, email and long_text", faults);
+    let pattern = pattern.map(|node| node.and_then(|node| read_pattern(node, &field.of("pattern"), faults)));
+    let length = fitting(field, "length", length, has_length, "it is for texts, lists and sets", faults);
+    let length =
+        length.map(|node| node.and_then(|node| bounds(node, &field.of("length"), u64::cmp, read_length, faults)));
     let order = |a: &Value, b: &Value| compare(kind, a, b);
-    let range = range.map(|node| {
-        bounds(node, &field.of("range"), order, |node, about, faults| read_end(node, about, kind, faults), faults)
-    });
+    let read_end = |node: &Node, about: &str, faults: &mut Faults| read_end(node, about, kind, faults);
+    let range = fitting(field, "range", range, has_order, "it is for numbers, dates and times", faults);
+    let range = range.map(|node| node.and_then(|node| bounds(node, &field.of("range"), order, read_end, faults)));
     Some(Limits { pattern: flat(pattern)?, length: flat(length)?, range: flat(range)? })
+}
+
+/// What was written of a limit, if anything was; the inner `None`: it has no meaning with the field's type.
+fn fitting<'a>(
+    field: &Block<'_>,
+    key: &str,
+    node: Option<&'a Node>,
+    fits: bool,
+    hint: &str,
+    faults: &mut Faults,
+) -> Option<Option<&'a Node>> {
+    let node = node?;
+    if !fits {
+        faults.add(node.at, format!("{} has no meaning with its type", field.of(key)), hint);
+    }
+    Some(Some(node).filter(|_| fits))
 }
 
 /// Nothing was said, something was read, or what was said could not be read.
@@ -72,17 +78,14 @@ fn bounds<T>(
     faults: &mut Faults,
 ) -> Option<Bounds<T>> {
     let block = Block::open(node, about, BOUNDS, &[], faults)?;
-    let mut end = |key: &str| block.get(key).map(|node| (node.at, read(node, &block.of(key), faults)));
+    let mut end = |key: &str| block.get(key).map(|node| read(node, &block.of(key), faults));
     let (min, max) = (end("min"), end("max"));
     block.done();
     if min.is_none() && max.is_none() {
         faults.add(node.at, format!("{about} says nothing"), "write `min`, `max` or both: { min: 1, max: 10 }");
         return None;
     }
-    let bounds = Bounds {
-        min: flat(min.map(|(_, min)| min))?,
-        max: flat(max.as_ref().map(|_| ()).and(max).map(|(_, max)| max))?,
-    };
+    let bounds = Bounds { min: flat(min)?, max: flat(max)? };
     if let (Some(min), Some(max)) = (&bounds.min, &bounds.max)
         && order(min, max).is_gt()
     {
@@ -107,11 +110,11 @@ fn read_end(node: &Node, about: &str, kind: &FieldType, faults: &mut Faults) -> 
     };
     let value = value.filter(|value| !value.is_null() && kind.check(value).is_ok());
     if value.is_none() {
-        no_value(node.at, about, faults);
+        faults.add(
+            node.at,
+            format!("{about} is no value of the field's type"),
+            "write a value that the field can have",
+        );
     }
     value
-}
-
-fn no_value(at: At, about: &str, faults: &mut Faults) {
-    faults.add(at, format!("{about} is no value of the field's type"), "write a value that the field can have");
 }

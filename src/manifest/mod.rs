@@ -198,6 +198,16 @@ impl Default for Cooldown {
     }
 }
 
+/// What a match by the fields of `match_on` is good for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum LinkRule {
+    /// A suggestion: it waits for a person.
+    #[default]
+    Reviewed,
+    /// Where it is certain, the records are linked; otherwise it waits.
+    Certain,
+}
+
 /// A kind of record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RecordKind {
@@ -205,6 +215,8 @@ pub struct RecordKind {
     pub sides: Option<BTreeMap<SideName, String>>,
     /// The fields by which unlinked records are suggested to be the same, the most telling first.
     pub match_on: Vec<FieldName>,
+    /// Whether a certain match counts at once.
+    pub links: LinkRule,
     /// What becomes of a record that one side deleted and another edited.
     pub deletes: DeleteRule,
     /// The rule of its fields that have none of their own.

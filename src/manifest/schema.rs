@@ -174,6 +174,10 @@ fn kind() -> Value {
             "type": "object",
             "additionalProperties": { "$ref": "#/$defs/text" },
         },
+        "links": {
+          "description": "What a match is good for: `reviewed`, a suggestion that waits for a person, or `certain`, where it is certain the records are linked.",
+          "enum": ["reviewed", "certain"]
+        },
         "match_on": { "description": "The fields by which unlinked records are suggested to be the same.", "$ref": "#/$defs/names" },
         "deletes": { "$ref": "#/$defs/deletes" },
         "rule": { "$ref": "#/$defs/shared_rule" },

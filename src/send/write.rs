@@ -30,6 +30,8 @@ pub struct Write {
     /// How often it was tried before.
     pub attempts: u32,
     pub(crate) puts: Vec<Put>,
+    /// The record under which what becomes of it is logged.
+    pub(crate) stream: RecordId,
 }
 
 /// What became of a write.

@@ -139,7 +139,7 @@ fn every_key_means_what_it_says() {
         [Rule::Max, Rule::Min, Rule::Manual, Rule::FirstWriteWins(None), Rule::LastWriteWins(None), Rule::Merge];
     assert_eq!(rules, expected);
 
-    let misfit = |name: &str, json: &str| {
+    let misfit = |name: &'static str, json: &str| {
         let value = Value::from_json(json).expect("good JSON");
         field(name).check(&value).err().map(|misfit| misfit.to_string())
     };

@@ -133,7 +133,7 @@ fn what_the_schema_refuses_the_reader_refuses_too() {
         ("scale: 100", "factor: 100"),
         ("dates: iso", "dates: 5"),
         ("person: company", "person: theirs"),
-        ("rows: {", "row: {"),
+        ("customer: { rows: {", "customer: { row: {"),
         ("required: true", "required: 1"),
         ("length: { max: 2000 }", "length: {}"),
         ("range: { min: 1,", "range: { from: 1,"),
