@@ -116,6 +116,24 @@ pub enum Misfit {
         /// What the type asks for.
         due: &'static str,
     },
+    /// Not of the pattern that the manifest asks for.
+    #[error("is not of the form due")]
+    Pattern,
+    /// Too short or too long.
+    #[error("is not of the length due, {due}")]
+    Length {
+        /// What the manifest asks for.
+        due: String,
+    },
+    /// Too small or too great.
+    #[error("is not within {due}")]
+    Range {
+        /// What the manifest asks for.
+        due: String,
+    },
+    /// Cleared, though a record has to have it.
+    #[error("is required")]
+    Required,
     /// Not among the choices.
     #[error("is not one of {}", .of.join(", "))]
     Choice {

@@ -17,7 +17,7 @@
 //! let edit = Edit::of(record, SideName::new("portal")?)
 //!     .set(FieldName::new("phone")?, Value::text("+1-555-0100"))
 //!     .by(Author::user("ana"));
-//! engine.edit(edit)?; // returns when it is on disk
+//! engine.edit(&Principal::operator(), edit)?; // returns when it is on disk
 //!
 //! let read = engine.read(&Principal::operator());
 //! let verdict = read.why("contact/000123", "phone")?.expect("it was just said");
@@ -88,9 +88,11 @@ pub mod clock;
 pub mod codec;
 pub mod engine;
 pub mod event;
+pub mod expression;
 pub mod field;
 pub mod history;
 pub mod id;
+pub mod limit;
 pub mod log;
 pub mod manifest;
 pub mod merge;
@@ -103,6 +105,7 @@ pub mod service;
 pub mod side;
 pub mod sim;
 pub mod state;
+pub mod validate;
 pub mod value;
 
 /// The README's examples, run as tests.

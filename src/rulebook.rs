@@ -16,6 +16,8 @@ use crate::{
 
 /// The register of a record's existence: a word on it is true (made, restored) or false (deleted).
 pub const EXISTENCE: &str = "\u{2203}";
+/// The name under which people meet that register.
+pub const EXISTENCE_NAME: &str = "existence";
 /// The side that stands for a person who settles conflicts; no manifest may name a side like this.
 pub const PERSON: &str = "person";
 /// The entry that stands for every kind, or every field, that has none of its own.
@@ -48,11 +50,13 @@ pub struct SideSpec {
     pub connected: bool,
     /// The resolution of its clock, in milliseconds.
     pub resolution: u32,
+    /// Whether it names records by ids of its own, so that one record has as many ids as it is on sides.
+    pub own_ids: bool,
 }
 
 impl Default for SideSpec {
     fn default() -> Self {
-        SideSpec { connected: false, resolution: 1 }
+        SideSpec { connected: false, resolution: 1, own_ids: false }
     }
 }
 

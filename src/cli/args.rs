@@ -172,12 +172,28 @@ it as you would keep the store itself.")]
     /// Check manifests, or print what they may hold
     #[command(subcommand)]
     Manifest(Manifest),
+    /// Make, list and revoke tokens for the API
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  syncline token create --store acme --side portal --role staff
+  syncline token create --store acme --side portal --role customer --contact contact/portal:u07
+  syncline token create --store acme --side portal
+  syncline token revoke 5f0c9a7e11d2b364 --store acme
+
+A token speaks for one side, in one role of the manifest; without --role it is an operator's, who may do everything.
+Made for a user, contact or company it acts for that one alone; else each request names for whom it acts. The token is
+shown once: the store keeps its hash. A running service heeds every change at once."
+    )]
+    Token(Token),
     /// Measure how fast this is on a machine, with a file of statements
     #[command(after_help = "\
 Examples:
   syncline bench ingest --data edits.jsonl --store bench-store --json
   syncline bench query --data edits.sample.json --store bench-store
   syncline bench cold --data edits.sample.json --store bench-store
+  syncline bench hooks --store bench-store
 
 A sample names records and how many values were said of each:
   {\"records\":[{\"record\":\"contact/000123\",\"edits\":12},..],\"hot\":{\"record\":\"contact/000007\",\"edits\":900}}
@@ -311,7 +327,7 @@ pub struct Verify {
 pub struct Bench {
     /// The measure
     pub measure: Measure,
-    /// JSON lines as for `import`, or a sample for query and cold; documents needs none
+    /// JSON lines as for `import`, or a sample for query and cold; documents and hooks need none
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
 }
@@ -329,6 +345,42 @@ pub enum Measure {
     Journey,
     /// Building and checking every record's document
     Documents,
+    /// Webhooks over the loopback: 500 a second of ten events each, beside what the machine takes for a sync
+    Hooks,
+}
+
+/// What to do with tokens.
+#[derive(Debug, Subcommand)]
+pub enum Token {
+    /// Make a token and show it, once
+    Create(NewToken),
+    /// List all tokens, revoked ones included
+    List,
+    /// Refuse a token from now on
+    Revoke {
+        /// The token's id, as in the list
+        id: String,
+    },
+}
+
+/// For whom a token is.
+#[derive(Debug, Group)]
+pub struct NewToken {
+    /// The side for which it speaks
+    #[arg(long, value_name = "SIDE")]
+    pub side: String,
+    /// Its role in the manifest [default: operator]
+    #[arg(long, value_name = "ROLE")]
+    pub role: Option<String>,
+    /// The user whose it is
+    #[arg(long, value_name = "ID")]
+    pub user: Option<String>,
+    /// The contact whose it is, KIND/ID
+    #[arg(long, value_name = "ID")]
+    pub contact: Option<String>,
+    /// The company whose it is, KIND/ID
+    #[arg(long, value_name = "ID")]
+    pub company: Option<String>,
 }
 
 /// What to do with manifests.

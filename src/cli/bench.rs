@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 
 use super::{
     args::{Bench, Measure},
+    bench_hooks,
     failure::{End, Failure},
     import::{Summary, take_file},
     lines::Lines,
@@ -64,6 +65,7 @@ pub fn bench(args: &Bench, place: &Place, out: &mut dyn io::Write) -> Result<End
         Measure::Cold => cold(args.data()?, place)?,
         Measure::Journey => journey(args.data()?, place)?,
         Measure::Documents => documents(place)?,
+        Measure::Hooks => hooks(place)?,
     };
     if place.json {
         tell::json(out, &figures)?;
@@ -404,6 +406,28 @@ fn journey(data: &Path, place: &Place) -> Result<(Figures, End), Failure> {
     open.close()?;
     figures.add_usage(&place.store)?;
     Ok((figures, End::well(left_over == 0)))
+}
+
+fn hooks(place: &Place) -> Result<(Figures, End), Failure> {
+    let manifest = place.manifest_text()?.unwrap_or_else(|| JOURNEY_MANIFEST.to_owned());
+    let open = make(place, Some(manifest), None)?;
+    let measured = bench_hooks::measure(&open.engine, &place.store)?;
+    let millis = |took: Duration| took.as_secs_f64() * 1_000.0;
+    let mut figures = Figures::default();
+    let (requests, events) = (bench_hooks::requests() as u64, bench_hooks::events() as u64);
+    figures.count("n", requests).count("events", events).count("refused", measured.refused as u64);
+    figures.measured("secs", measured.took.as_secs_f64()).measured("events_per_s", rate(events, measured.took));
+    for (name, percent) in [("p50_ms", 50), ("p95_ms", 95), ("p99_ms", 99)] {
+        figures.measured(name, millis(at_percent(&measured.answers, percent)));
+    }
+    figures.measured("max_ms", millis(measured.answers.last().copied().unwrap_or_default()));
+    for (name, percent) in [("fdatasync_p50_ms", 50), ("fdatasync_p99_ms", 99)] {
+        figures.measured(name, millis(at_percent(&measured.syncs, percent)));
+    }
+    let taken = open.engine.counts()?.events;
+    open.close()?;
+    figures.add_usage(&place.store)?;
+    Ok((figures, End::well(measured.refused == 0 && taken == events)))
 }
 
 fn next_statement(lines: &mut Lines, data: &Path) -> Result<Option<Statement>, Failure> {

@@ -10,7 +10,12 @@ use super::{
     open::Place,
     tell,
 };
-use crate::{engine::Said, event::Author, history::Principal, value::Value};
+use crate::{
+    engine::Said,
+    event::Author,
+    history::{Decision, Principal},
+    value::Value,
+};
 
 #[derive(Serialize)]
 struct Decided {
@@ -25,8 +30,8 @@ struct Decided {
 pub fn decide(args: &Decide, place: &Place, out: &mut dyn Write) -> Result<End, Failure> {
     let value = value_of(&args.value)?;
     let open = place.open()?;
-    let author = Author::user(&args.by);
-    let said = open.engine.decide(&args.record, &args.field, value, author, &args.why)?;
+    let decision = Decision::of(&args.record, &args.field, value).by(Author::user(&args.by)).because(&args.why);
+    let said = open.engine.decide(&Principal::operator(), decision)?;
     let verdict = open.engine.read(&Principal::operator()).why(&args.record, &args.field)?;
     let seq = match said {
         Said::New { seq, .. } => Some(seq.0),

@@ -8,6 +8,8 @@ use crate::{
     manifest::Fault,
     service::{AskError, FleetError, OrderError, ServiceError},
 };
+use super::bench_hooks::HooksError;
+use crate::{engine::EngineError, log::LogError, manifest::Fault, server::TokenError};
 
 /// How a command that ran to its end ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +60,12 @@ pub enum Failure {
     /// Threads or signals could not be had.
     #[error("the system does not give what a service needs")]
     Runtime(#[source] io::Error),
+    /// The tokens cannot be read or written.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// Nothing can be measured.
+    #[error(transparent)]
+    Hooks(#[from] HooksError),
     /// The demo cannot run.
     #[error(transparent)]
     Demo(crate::sim::demo::DemoError),
@@ -114,6 +122,7 @@ impl Failure {
         match self {
             Failure::Use(_) | Failure::Order(OrderError::Side { .. } | OrderError::Name { .. }) => 2,
             _ if matches!(self.of_engine(), Some(EngineError::NoStore(_))) => 2,
+            Failure::Use(_) | Failure::Token(TokenError::Unknown(_)) | Failure::Engine(EngineError::NoStore(_)) => 2,
             Failure::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => 2,
             _ => 1,
         }
@@ -133,6 +142,11 @@ impl Failure {
 
     fn cure(&self) -> Option<&'static str> {
         match self.of_engine()? {
+        if let Failure::Token(TokenError::Unknown(_)) = self {
+            return Some("`syncline token list` shows those that there are");
+        }
+        let Failure::Engine(why) = self else { return None };
+        match why {
             EngineError::NoStore(_) => Some("make one with `syncline init`, or name another with --store"),
             EngineError::Log(why) if why.is_disk_full() => {
                 Some("free some space and run the command again: what was taken in before is recognised")

@@ -6,6 +6,7 @@
 mod apply;
 mod args;
 mod bench;
+mod bench_hooks;
 mod check;
 mod decide;
 mod demo;
@@ -24,6 +25,7 @@ mod sim;
 mod status;
 mod story;
 mod tell;
+mod token;
 mod waits;
 
 use std::{
@@ -84,6 +86,7 @@ fn run(args: Args, out: &mut dyn Write) -> Result<End, Failure> {
         Command::Verify(args) => check::verify(&args, &place, out),
         Command::Rebuild => check::rebuild(&place, out),
         Command::Export => export::export(&place, out),
+        Command::Token(command) => token::token(&command, &place, out),
         Command::Bench(args) => bench::bench(&args, &place, out),
         Command::Sim(side) => sim::sim(&side, place.json, out),
         Command::Manifest(command) => manifest::manifest(&command, &place, out),

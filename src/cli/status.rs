@@ -23,6 +23,7 @@ struct Status<'a> {
     parked: u64,
     waiting: u64,
     contradicted: u64,
+    misfits: u64,
     sent: u64,
     receipts: u64,
     refused: u64,
@@ -77,6 +78,7 @@ impl<'a> Status<'a> {
             parked: counts.parked,
             waiting: counts.waiting,
             contradicted: counts.contradicted,
+            misfits: reader.misfits()?,
             sent: counts.sent,
             receipts: counts.receipts,
             refused: counts.refused,
@@ -98,6 +100,7 @@ impl<'a> Status<'a> {
             number("conflicts open", self.conflicts_open, "fields whose candidates differ"),
             number("parked", self.parked, "waits for a person"),
             number("waiting", self.waiting, "events whose base has not come yet"),
+            number("misfits", self.misfits, "values that break the manifest"),
             vec!["log".to_owned(), tell::bytes(self.log_bytes), String::new()],
             vec!["derived state".to_owned(), tell::bytes(self.state_bytes), String::new()],
         ];

@@ -240,7 +240,11 @@ impl Shared<'_> {
                 return Ok(());
             }
         };
-        for heard in events.iter().filter(|heard| heard.event.header.record == *id) {
+        for heard in &events {
+            let under = &heard.event.header.record;
+            if under != id && self.engine.canonical(under)? != *id {
+                continue;
+            }
             if let Some(word) = self.seen.get((heard.seq.0 / 64) as usize) {
                 word.fetch_or(1 << (heard.seq.0 % 64), Ordering::Relaxed);
             }

@@ -7,7 +7,12 @@ use std::{
 
 use rustc_hash::FxBuildHasher;
 
-use super::{EngineError, Said, guard::LoopGuard, outbox::Row};
+use super::{
+    EngineError, Said,
+    guard::LoopGuard,
+    identity::{self, Identity},
+    outbox::Row,
+};
 use crate::{
     clock::{Clock, Hlc, Millis},
     event::{Detail, Event, Header, Kind, Sealed},
@@ -93,6 +98,9 @@ pub(super) struct Core {
     memory_bytes: usize,
     held_bytes: usize,
     turn: u64,
+    pub(super) identity: Identity,
+    /// Since when all that a side has is known, by its own clock.
+    pub(super) populated: BTreeMap<SideName, Millis>,
 }
 
 /// Reads an event by its place and checks its payload.
@@ -140,7 +148,19 @@ impl Core {
             memory_bytes,
             held_bytes: 0,
             turn: 0,
+            identity: Identity::new(checkpoint.ties > 0),
+            populated: BTreeMap::new(),
         }
+    }
+
+    /// The id under which a record is resolved.
+    pub fn canonical(&self, id: &RecordId) -> Result<RecordId, EngineError> {
+        Ok(self.identity.canonical(&self.store, id)?)
+    }
+
+    /// The id under which a record is resolved; nothing is resolved under what is no id.
+    fn canonical_text(&self, id: &str) -> Result<Option<RecordId>, EngineError> {
+        RecordId::new(id).ok().map(|id| self.canonical(&id)).transpose()
     }
 
     pub fn checkpointed(&self) -> Seq {
@@ -176,7 +196,11 @@ impl Core {
             Detail::Clock(ahead) => {
                 Arc::make_mut(&mut self.book).add_clock(&event.header.origin.side, event.header.said_at, *ahead)
             }
-            _ => {}
+            _ => {
+                if let Some(at) = identity::populated(event) {
+                    self.populated.insert(event.header.origin.side.clone(), at);
+                }
+            }
         }
         Ok(())
     }
@@ -241,7 +265,8 @@ impl Core {
     /// Whether the record's line has this statement already.
     fn knows(&mut self, log: &Log, event: &Event) -> Result<bool, EngineError> {
         let said = event.header.said;
-        let held = self.hold(&event.header.record)?;
+        let record = self.canonical(&event.header.record)?;
+        let held = self.hold(&record)?;
         let Some(at) = held.line.find(&said) else { return Ok(false) };
         let same = |entry: &&merge::line::Entry| entry.said == said;
         let copies: Vec<(Seq, Place)> = match held.record.contradicted.is_empty() && held.record.copies.is_empty() {
@@ -268,8 +293,14 @@ impl Core {
         if header.record.is_empty() {
             return self.apply_tenant(log, heard);
         }
-        let record = header.record.clone();
+        let mut record = self.canonical(&header.record)?;
         self.apply_record(log, &record, &heard)?;
+        if let Some(other) = identity::other_of(&heard.event) {
+            self.regroup(log, &heard.event)?;
+            record = self.canonical(&record)?;
+            let other = self.canonical(other)?;
+            self.touched.insert(other);
+        }
         if self.book.newest().sides.values().any(|side| side.connected) {
             if let Some(held) = self.held.get(&record) {
                 self.guard.note(&heard, &held.record, &self.manifest, self.clock.now());
@@ -306,13 +337,20 @@ impl Core {
         self.hold(record)?;
         let held = self.held.get_mut(record).expect("the record was just put in memory");
         let before = Share::of(&held.record);
+        let matching = self.manifest.kind(record.kind()).is_some_and(|kind| !kind.match_on.is_empty());
+        let matched = if matching { held.record.clone() } else { Record::default() };
         held.dirty = true;
         if merge::advance(&mut held.record, &mut held.line, heard, &self.book) == Advance::Refold {
-            return self.refold_held(log, record, before, Some(heard));
+            self.refold_held(log, record, before, Some(heard))?;
+        } else {
+            let after = Share::of(&held.record);
+            self.adjust(before, after);
+            self.held_bytes += EVENT_BYTES;
         }
-        let after = Share::of(&held.record);
-        self.adjust(before, after);
-        self.held_bytes += EVENT_BYTES;
+        if matching {
+            let now = self.held[record].record.clone();
+            self.note_matches(record, &matched, &now)?;
+        }
         Ok(())
     }
 
@@ -354,13 +392,49 @@ impl Core {
         Ok(())
     }
 
+    /// Lets a statement about two records take effect: those that it joins are resolved as one, those that it parts anew.
+    fn regroup(&mut self, log: &Log, event: &Event) -> Result<(), EngineError> {
+        let Some((before, after)) = self.identity.take(&self.store, event)? else { return Ok(()) };
+        let mut events: BTreeMap<RecordId, Vec<Heard>> = BTreeMap::new();
+        let mut rows = Vec::new();
+        for id in &before {
+            let held = match self.held.remove(id) {
+                Some(held) => held,
+                None => Box::new(Held {
+                    record: self.store.record(id)?.unwrap_or_default(),
+                    line: self.store.line(id)?.unwrap_or_default(),
+                    dirty: true,
+                    used: 0,
+                }),
+            };
+            self.adjust(Share::of(&held.record), Share::default());
+            self.held_bytes = self.held_bytes.saturating_sub(size_of(&held));
+            for heard in read_line(log, &self.key, &held.line)? {
+                let id = self.canonical(&heard.event.header.record)?;
+                events.entry(id).or_default().push(heard);
+            }
+            rows.extend(self.take_rows(id, &held.record)?);
+        }
+        for id in after.iter().map(identity::least) {
+            let (record, line) = merge::fold(&events.remove(&id).unwrap_or_default(), &self.book);
+            self.adjust(Share::default(), Share::of(&record));
+            self.note_matches(&id, &Default::default(), &record)?;
+            let held = Box::new(Held { record, line, dirty: true, used: self.turn });
+            self.held_bytes += size_of(&held);
+            self.held.insert(id.clone(), held);
+            self.touched.insert(id);
+        }
+        self.put_rows(rows)
+    }
+
     /// Manifests and clocks change how conflicts are judged, so records with any are resolved anew.
     fn apply_tenant(&mut self, log: &Log, heard: Heard) -> Result<(), EngineError> {
         let first = self.book.is_empty();
         self.learn_rules(&heard.event)?;
         let record = heard.event.header.record.clone();
         self.apply_record(log, &record, &heard)?;
-        if !first {
+        let judges = matches!(heard.event.header.kind, Kind::Manifest | Kind::Clock);
+        if !first && judges {
             self.refold_all(log)?;
         }
         Ok(())
@@ -377,6 +451,8 @@ impl Core {
     fn refold_one(&mut self, log: &Log, record: &RecordId) -> Result<(), EngineError> {
         let before = Share::of(&self.hold(record)?.record);
         self.refold_held(log, record, before, None)?;
+        let now = self.held[record].record.clone();
+        self.note_matches(record, &now, &now)?;
         self.touched.insert(record.clone());
         self.shed()
     }
@@ -384,6 +460,7 @@ impl Core {
     /// The ids of all records, ascending, the tenant's own line aside.
     pub fn ids(&self) -> Result<Vec<RecordId>, EngineError> {
         let mut ids = self.store.ids("\u{1}").collect::<Result<BTreeSet<_>, _>>()?;
+        ids.retain(|id| !self.identity.is_gone(id));
         ids.extend(self.held.keys().filter(|id| !id.is_empty()).cloned());
         Ok(ids.into_iter().collect())
     }
@@ -402,7 +479,9 @@ impl Core {
         };
         let place = log.find(other)?;
         let theirs = read_event(log, &self.key, other, place)?;
-        if theirs.header.record == header.record {
+        // Within one record the fold sees both.
+        let (mine, other_record) = (self.canonical(&header.record)?, self.canonical(&theirs.header.record)?);
+        if mine == other_record {
             return Ok(());
         }
         let mine_counts = (heard.event.content(), &*header.record) < (theirs.content(), &*theirs.header.record);
@@ -413,8 +492,7 @@ impl Core {
             let page = self.page(source, page)?;
             page.0.set(offset, heard.seq);
             page.1 = true;
-            let record = theirs.header.record.clone();
-            self.refold_one(log, &record)?;
+            self.refold_one(log, &other_record)?;
         }
         Ok(())
     }
@@ -449,6 +527,9 @@ impl Core {
     }
 
     fn load(&self, id: &RecordId) -> Result<Held, EngineError> {
+        if self.identity.is_gone(id) {
+            return Ok(Held { record: Record::default(), line: Line::default(), dirty: true, used: 0 });
+        }
         let record = self.store.record(id)?.unwrap_or_default();
         let line = self.store.line(id)?.unwrap_or_default();
         Ok(Held { record, line, dirty: false, used: 0 })
@@ -456,17 +537,19 @@ impl Core {
 
     /// A record's resolved state for reading; nothing is kept in memory for it.
     pub fn peek(&self, id: &str) -> Result<Option<Record>, EngineError> {
-        match self.held.get(id) {
+        let Some(id) = self.canonical_text(id)? else { return Ok(None) };
+        match self.held.get(&id) {
             Some(held) => Ok(Some(held.record.clone())),
-            None => Ok(self.store.record(id)?),
+            None => Ok(self.store.record(&id)?),
         }
     }
 
     /// A record's line for reading.
     pub fn peek_line(&self, id: &str) -> Result<Option<Line>, EngineError> {
-        match self.held.get(id) {
+        let Some(id) = self.canonical_text(id)? else { return Ok(None) };
+        match self.held.get(&id) {
             Some(held) => Ok(Some(held.line.clone())),
-            None => Ok(self.store.line(id)?),
+            None => Ok(self.store.line(&id)?),
         }
     }
 
@@ -509,7 +592,7 @@ impl Core {
         let median = *median;
         let leave: Vec<RecordId> =
             self.held.iter().filter(|(_, held)| held.used < median).map(|(id, _)| id.clone()).collect();
-        for id in leave {
+        for id in leave.into_iter().filter(|id| !self.identity.is_moved(id)) {
             if let Some(held) = self.held.remove(&id) {
                 if held.dirty {
                     self.store.put_record(&id, &held.record, &held.line)?;
@@ -522,6 +605,10 @@ impl Core {
 
     /// Writes everything out and says that it stands for the log up to `seq`, which is durable.
     pub fn checkpoint(&mut self, seq: Seq, closed: bool) -> Result<(), EngineError> {
+        if self.identity.is_changed() {
+            self.store.withdraw()?;
+            self.identity.write(&self.store)?;
+        }
         let mut dirty: Vec<&RecordId> = self.held.iter().filter(|(_, held)| held.dirty).map(|(id, _)| id).collect();
         dirty.sort();
         for id in dirty {
@@ -566,7 +653,8 @@ fn size_of(held: &Held) -> usize {
 pub(super) fn edition(manifest: &Manifest) -> Edition {
     let side = |side: &crate::manifest::Side| {
         let resolution = u32::try_from(side.clock.resolution_ms()).unwrap_or(u32::MAX);
-        (side.name.clone(), SideSpec { connected: side.connector != Connector::None, resolution })
+        let own_ids = matches!(side.connector, Connector::Hubspot | Connector::Portal);
+        (side.name.clone(), SideSpec { connected: side.connector != Connector::None, resolution, own_ids })
     };
     let kind = |(name, kind): (&String, &crate::manifest::RecordKind)| {
         let fields = kind.fields.iter().map(|(name, field)| (name.to_string(), field.spec.clone())).collect();

@@ -23,7 +23,7 @@ use crate::{
 ///
 /// let edit = Edit::of(RecordId::new("contact/1")?, SideName::new("crm")?)
 ///     .set(FieldName::new("city")?, Value::text("Bern"));
-/// handle.call(move |engine| engine.edit(edit)).await?;
+/// handle.call(move |engine| engine.edit(&Principal::operator(), edit)).await?;
 ///
 /// let change = changes.next().await?;
 /// assert_eq!(&*change.record, "contact/1");

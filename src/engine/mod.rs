@@ -10,6 +10,8 @@ mod core;
 mod drift;
 mod guard;
 mod handle;
+mod identity;
+mod links;
 mod observe;
 mod outbox;
 mod parked;
@@ -32,6 +34,7 @@ pub use builder::{Builder, Opening};
 pub use drift::{Compared, Drift, DriftKind};
 pub use handle::{Changes, Handle};
 pub use parked::{Parked, ParkedKind};
+pub use links::{LinkView, Suggestion, Twins};
 pub(crate) use peek::Peek;
 pub use rejudge::{Judged, Rejudged, Verdicts};
 pub use sightings::Linked;
@@ -46,7 +49,11 @@ use crate::{
     manifest::{Fault, Manifest},
     rulebook::Edition,
     state::{Counts, StateError},
+    validate::{self, FieldFault},
 };
+
+/// How many records may wait in memory for a checkpoint because it has changed who they are.
+const REGROUPED_MOST: usize = 20_000;
 
 /// Why the engine could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +102,23 @@ pub enum EngineError {
         #[source]
         source: Unfit,
     },
+    /// What the embedding program says does not validate; nothing of it was taken.
+    #[error("{record} cannot be changed like this: {}", validate::told(.faults))]
+    Invalid {
+        /// The record.
+        record: RecordId,
+        /// All that is wrong, by field.
+        faults: Vec<FieldFault>,
+    },
+    /// There is no such record for whoever wants to change it.
+    #[error("there is no record {record}")]
+    NoRecord {
+        /// The record.
+        record: RecordId,
+    },
+    /// The operating system gives no random bytes.
+    #[error("the operating system gives no random bytes for a new name")]
+    Random,
     /// A text that cannot be the name of a record or a field.
     #[error("the name {name:?} {why}")]
     Name {
@@ -133,6 +157,14 @@ pub enum EngineError {
         /// The record.
         record: RecordId,
     },
+    /// Two records that cannot be one, nor be parted.
+    #[error("{record} and {other} cannot be one record: they are of two kinds, or one and the same id")]
+    Unlike {
+        /// The one.
+        record: RecordId,
+        /// The other.
+        other: RecordId,
+    },
     /// The store has another key than the one that was to be taken over.
     #[error("the store in {} has another key: an export goes into a store of the same tenant, or into a new one", .0.display())]
     Key(PathBuf),
@@ -168,12 +200,6 @@ pub enum Unfit {
         field: String,
         /// The record kind.
         kind: String,
-    },
-    /// A field that is set twice.
-    #[error("the field {field} is set twice")]
-    Twice {
-        /// The field.
-        field: FieldName,
     },
     /// A value of another type.
     #[error("the value of {field} {misfit}")]
@@ -298,7 +324,8 @@ impl Engine {
         let said = core.take(&self.inner.log, sealed)?;
         self.settle(&mut core)?;
         let last = self.inner.log.last();
-        let due = last.0 - core.checkpointed().0 >= self.inner.checkpoint_every;
+        let due =
+            last.0 - core.checkpointed().0 >= self.inner.checkpoint_every || core.identity.waiting() >= REGROUPED_MOST;
         if due {
             self.checkpoint_core(&mut core, false)?;
         }

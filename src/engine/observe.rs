@@ -7,7 +7,8 @@ use std::collections::HashSet;
 use super::{
     Engine, EngineError,
     core::{Core, read_line},
-    outbox::{Row, origin_of},
+    links::tie_draft,
+    outbox::{Row, new_id_draft, origin_of},
 };
 use crate::{
     clock::Millis,
@@ -30,6 +31,8 @@ struct Reading<'a> {
     at: Millis,
     /// Whether the side lets the record live on under another id.
     moved: bool,
+    /// The record under which the side's statements stand.
+    stream: RecordId,
 }
 
 impl Engine {
@@ -40,6 +43,9 @@ impl Engine {
     pub fn seen(&self, ask: Ask, answer: Result<Seen, i64>) -> Result<(), EngineError> {
         let mut core = self.core()?;
         let now = self.now();
+        // The record may have been linked, or parted, since it was asked about.
+        let record = core.stream_of(&ask.record, &ask.side, ask.link.as_deref());
+        let ask = Ask { record: core.canonical(&record)?, ..ask };
         let key = (ask.side.clone(), ask.record.clone());
         let row = core.rows.entry(key).or_insert_with(|| Row::since(now));
         row.busy = false;
@@ -61,13 +67,13 @@ impl Engine {
     /// If the log or the state fails.
     pub fn observe(&self, side: &SideName, record: &RecordId, seen: Seen) -> Result<(), EngineError> {
         let core = self.core()?;
-        let ask = Ask {
-            side: side.clone(),
-            record: record.clone(),
-            link: seen.link.clone(),
-            fields: Vec::new(),
-            about: None,
+        // Several ids of one side may lead to one record: the reading is of the one that it was asked under.
+        let link = match record.side_and_link().filter(|(of, _)| **of == **side && core.has_own_ids(side)) {
+            Some((_, link)) => Some(link.into()),
+            None => seen.link.clone(),
         };
+        let record = core.canonical(record)?;
+        let ask = Ask { side: side.clone(), record, link, fields: Vec::new(), about: None };
         let now = self.now();
         self.take_seen(core, &ask, seen, now)
     }
@@ -110,10 +116,16 @@ impl Engine {
         let (state, line) = (held.record.clone(), held.line.clone());
         let at = core.book.on_side(&ask.side, now);
         let known_link = origin_of(&state, &ask.side).link;
-        let moved = matches!((&known_link, &seen.link), (Some(old), Some(new)) if old != new);
-        let origin = Origin { side: ask.side.clone(), link: seen.link.clone().or(known_link), node: None };
-        let reading = Reading { ask, state, line, origin, at, moved };
-        let mut drafts = Vec::new();
+        let own_ids = core.has_own_ids(&ask.side);
+        let asked = if own_ids { ask.link.clone() } else { known_link.clone() };
+        let unread = state.side(&ask.side).map(|state| state.unread.clone()).unwrap_or_default();
+        let moved = !unread.is_empty() || matches!((&asked, &seen.link), (Some(old), Some(new)) if old != new);
+        let link = seen.link.clone().or(if own_ids { asked.clone() } else { known_link });
+        let stream = core.stream_of(&ask.record, &ask.side, link.as_deref());
+        let origin = Origin { side: ask.side.clone(), link, node: None };
+        let mut drafts = if own_ids && seen.found { new_ids(core, ask, &seen, at)? } else { Vec::new() };
+        let unread = if seen.found { read_mergers(self, unread, &drafts)? } else { Vec::new() };
+        let reading = Reading { ask, state, line, origin, at, moved, stream };
         let mut confirmed = Vec::new();
         let key = (ask.side.clone(), ask.record.clone());
         let is_under_way = core.rows.get(&key).is_some_and(|row| row.busy);
@@ -135,6 +147,12 @@ impl Engine {
         drafts.extend(self.past(core, &reading, &fields)?);
         for field in &fields {
             drafts.extend(reading.present(field, &confirmed, seen.modified));
+        }
+        if !unread.is_empty() {
+            let mut draft =
+                Draft::new(Kind::Observe, reading.stream.clone(), reading.origin.clone(), at, Author::default());
+            draft.seen = Some(unread);
+            drafts.push(draft);
         }
         Ok(drafts)
     }
@@ -162,6 +180,36 @@ impl Engine {
     }
 }
 
+/// What a reading says of ids: one that the record had not had, one under which it lives on, those that were merged into it.
+fn new_ids(core: &Core, ask: &Ask, seen: &Seen, at: Millis) -> Result<Vec<Draft>, EngineError> {
+    let key = ask.about.as_ref().map_or("", |about| about.key.as_str());
+    let mut drafts: Vec<Draft> =
+        new_id_draft(&ask.side, &ask.record, ask.link.as_deref(), seen.link.as_deref(), key, at).into_iter().collect();
+    let Some(link) = seen.link.as_deref().or(ask.link.as_deref()) else { return Ok(drafts) };
+    let stream = core.stream_of(&ask.record, &ask.side, Some(link));
+    let known = core.canonical(&stream)?;
+    for merged in seen.merged.iter().filter(|merged| ***merged != *link) {
+        let Ok(gone) = RecordId::on_side(stream.kind(), &ask.side, merged) else { continue };
+        if core.canonical(&gone)? != known && !drafts.iter().any(|draft| is_about(draft, &gone)) {
+            let origin = Origin { side: ask.side.clone(), link: Some(link.into()), node: None };
+            drafts.push(tie_draft(Kind::Absorb, &stream, &gone, origin, at, Author::default(), "merged"));
+        }
+    }
+    Ok(drafts)
+}
+
+fn is_about(draft: &Draft, other: &RecordId) -> bool {
+    matches!(&draft.detail, Detail::Other { record, .. } if record == other)
+}
+
+/// The mergers that a reading of the survivor answers: those known, and those that the reading tells of.
+fn read_mergers(engine: &Engine, mut known: Vec<SaidId>, drafts: &[Draft]) -> Result<Vec<SaidId>, EngineError> {
+    for draft in drafts.iter().filter(|draft| draft.kind == Kind::Absorb) {
+        known.push(engine.seal(draft.clone())?.event.header.said);
+    }
+    Ok(known)
+}
+
 impl Reading<'_> {
     fn shows_field(&self, core: &Core, field: &FieldName) -> bool {
         let spec = core.book.newest().field(self.ask.record.kind(), field);
@@ -169,7 +217,7 @@ impl Reading<'_> {
     }
 
     fn observe(&self, field: &FieldName, value: &Value, time: Millis, author: Author) -> Draft {
-        let mut draft = Draft::new(Kind::Observe, self.ask.record.clone(), self.origin.clone(), time, author);
+        let mut draft = Draft::new(Kind::Observe, self.stream.clone(), self.origin.clone(), time, author);
         draft.words = vec![(field.clone(), value.clone())];
         draft
     }
@@ -226,8 +274,7 @@ impl Reading<'_> {
     /// The receipt that a read-back stands for: the fields that showed what was sent, perhaps none.
     fn receipt(&self, sent: &Event, key: &str, seen: &Seen) -> Draft {
         let header = &sent.header;
-        let mut draft =
-            Draft::new(Kind::Receipt, header.record.clone(), self.origin.clone(), self.at, Author::engine());
+        let mut draft = Draft::new(Kind::Receipt, self.stream.clone(), self.origin.clone(), self.at, Author::engine());
         draft.detail = Detail::Write(key.to_owned());
         let mut times = Vec::new();
         for (index, (field, value)) in sent.words().enumerate() {

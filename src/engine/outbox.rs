@@ -5,6 +5,11 @@
 //! which nothing is known, after a crash or a time-out, is read back before anything else goes to its record.
 
 use super::{Engine, EngineError, core::Core, population::NEVER};
+use super::{
+    Engine, EngineError,
+    core::Core,
+    links::{Making, tie_draft},
+};
 use crate::{
     clock::Millis,
     event::{Author, Detail, Draft, Kind, Origin},
@@ -34,6 +39,7 @@ impl Core {
     /// Takes up the rows of the last checkpoint; each is looked at again, because the log may have gone on since.
     fn resume_outbox(&mut self) -> Result<(), EngineError> {
         for (side, record, since) in self.store.outbox()? {
+            let record = self.canonical(&record)?;
             self.touched.insert(record.clone());
             // Who asked for it is not kept; whatever is edited from now on need not wait behind it.
             self.rows.entry((side, record)).or_insert_with(|| Row { bulk: true, ..Row::since(since) });
@@ -50,7 +56,17 @@ impl Core {
         for side in connected.collect::<Vec<_>>() {
             let plan = projection::plan(record.kind(), &state, &side, self.book.newest());
             let open = state.side(&side).is_some_and(|state| !state.in_flight.is_empty());
-            let waits = open || !plan.puts.is_empty() || !plan.doubts.is_empty();
+            let mut waits = open || plan.unread || !plan.puts.is_empty() || !plan.doubts.is_empty();
+            if plan.makes() && !open {
+                match self.making(record, &state, &side)? {
+                    Making::Free => {}
+                    Making::Unpopulated => waits = false,
+                    Making::Like(suggestion) => {
+                        waits = false;
+                        drafts.extend(self.certain_link(&suggestion, now));
+                    }
+                }
+            }
             self.set_row(&side, record, waits.then_some(now));
             if !plan.settled.is_empty() && !open {
                 drafts.push(self.settled_draft(record, &side, &state, &plan, now));
@@ -61,7 +77,9 @@ impl Core {
 
     fn settled_draft(&self, record: &RecordId, side: &SideName, state: &Record, plan: &Plan, now: Millis) -> Draft {
         let at = self.book.on_side(side, now);
-        let mut draft = Draft::new(Kind::Settled, record.clone(), origin_of(state, side), at, Author::engine());
+        let origin = origin_of(state, side);
+        let stream = self.stream(record, side, origin.link.as_deref()).unwrap_or_else(|_| record.clone());
+        let mut draft = Draft::new(Kind::Settled, stream, origin, at, Author::engine());
         draft.words = plan.settled.iter().map(|put| (put.field.clone(), put.value.clone())).collect();
         draft.carries = plan.settled.iter().map(|put| put.carries.clone()).collect();
         draft
@@ -106,6 +124,36 @@ impl Core {
     }
 }
 
+/// The statement that ties a side's own id, come with an answer, to the record it was asked about: one that it had not had,
+/// or one under which the record lives on because the side merged it.
+pub(super) fn new_id_draft(
+    side: &SideName,
+    record: &RecordId,
+    known: Option<&str>,
+    answered: Option<&str>,
+    key: &str,
+    at: Millis,
+) -> Option<Draft> {
+    let answered = answered.filter(|answered| known != Some(*answered))?;
+    let own = RecordId::on_side(record.kind(), side, answered).ok()?;
+    let origin = Origin { side: side.clone(), link: Some(answered.into()), node: None };
+    let merged = known.and_then(|known| RecordId::on_side(record.kind(), side, known).ok());
+    let draft = match merged {
+        Some(merged) => tie_draft(Kind::Absorb, &own, &merged, origin, at, Author::engine(), "merged"),
+        None if *record == own => return None,
+        None => tie_draft(Kind::Link, record, &own, origin, at, Author::engine(), key),
+    };
+    Some(draft)
+}
+
+/// The side's own record in a statement of [`new_id_draft`].
+pub(super) fn side_record(tie: &Draft) -> &RecordId {
+    match (&tie.kind, &tie.detail) {
+        (Kind::Link, Detail::Other { record, .. }) => record,
+        _ => &tie.record,
+    }
+}
+
 impl Row {
     pub fn since(since: Millis) -> Self {
         Row { since, not_before: since, attempts: 0, busy: false, unsent: None, bulk: false }
@@ -124,6 +172,7 @@ impl Engine {
             let now = self.now();
             let mut drafts = Vec::new();
             for record in std::mem::take(&mut core.touched) {
+                let record = core.canonical(&record)?;
                 drafts.extend(core.look(&record, now)?);
                 drafts.extend(core.park_loops(&record, now));
             }
@@ -227,13 +276,16 @@ impl Engine {
         let Some(row) = core.rows.get_mut(&key) else { return Ok(()) };
         let open = state.side(&side).is_some_and(|state| !state.in_flight.is_empty());
         let link = origin_of(&state, &side).link;
-        if plan.puts.is_empty() && plan.doubts.is_empty() && !open {
+        let blocked = plan.makes() && !open && core.making(record, &state, &key.0)? != Making::Free;
+        if !open && (blocked || plan.puts.is_empty() && plan.doubts.is_empty() && !plan.unread) {
             core.rows.remove(&key);
             core.rows_changed.insert(key);
             return Ok(());
         }
-        if (open && row.unsent.is_none()) || plan.puts.is_empty() {
-            let fields = if open { Vec::new() } else { plan.doubts };
+        let stream = core.stream(record, &side, link.as_deref())?;
+        let Some(row) = core.rows.get_mut(&key) else { return Ok(()) };
+        if (open && row.unsent.is_none()) || plan.puts.is_empty() || plan.unread {
+            let fields = if open || plan.unread { Vec::new() } else { plan.doubts };
             row.busy = true;
             let about = self.in_doubt(core, record, &side)?;
             asks.push(Ask { side, record: record.clone(), link, fields, about });
@@ -245,6 +297,7 @@ impl Engine {
             return Ok(());
         }
         let write = Write { urgent: !row.bulk, ..Write::of(self, &side, record, &state, plan.puts, row.attempts) };
+        let write = Write::of(self, &side, record, stream, &state, plan.puts, row.attempts);
         row.busy = true;
         if row.unsent.take().as_ref() != Some(&write.key) {
             drafts.push(write.sent_draft(&state, at));
@@ -279,8 +332,10 @@ impl Engine {
         let now = self.now();
         let mut drafts = Vec::new();
         for (write, outcome) in outcomes {
-            let key = (write.side.clone(), write.record.clone());
-            let state = core.hold(&write.record)?.record.clone();
+            let record = core.canonical(&write.stream)?;
+            let key = (write.side.clone(), record.clone());
+            let state = core.hold(&record)?.record.clone();
+            let own_ids = core.has_own_ids(&write.side);
             let at = core.book.on_side(&write.side, now);
             let row = core.rows.entry(key).or_insert_with(|| Row::since(now));
             row.busy = false;
@@ -288,7 +343,7 @@ impl Engine {
                 Outcome::Applied(receipt) => {
                     (row.attempts, row.since) = (0, now);
                     drafts.extend(write.standoff_draft(&state, &receipt, core.book.newest(), at));
-                    drafts.extend(write.receipt_drafts(&state, receipt, at));
+                    drafts.extend(write.receipt_drafts(&state, receipt, at, own_ids));
                 }
                 Outcome::Refused { reason, fields } => {
                     row.attempts = 0;
@@ -322,7 +377,15 @@ impl Engine {
 }
 
 impl Write {
-    fn of(engine: &Engine, side: &SideName, record: &RecordId, state: &Record, puts: Vec<Put>, attempts: u32) -> Self {
+    fn of(
+        engine: &Engine,
+        side: &SideName,
+        record: &RecordId,
+        stream: RecordId,
+        state: &Record,
+        puts: Vec<Put>,
+        attempts: u32,
+    ) -> Self {
         let existence = puts.iter().find(|put| *put.field == *EXISTENCE).map(|put| put.value == Value::bool(true));
         let fields: Vec<(FieldName, Value)> = puts
             .iter()
@@ -349,12 +412,13 @@ impl Write {
             attempts,
             urgent: true,
             puts,
+            stream,
         }
     }
 
     fn draft(&self, kind: Kind, state: &Record, at: Millis) -> Draft {
         let origin = origin_of(state, &self.side);
-        let mut draft = Draft::new(kind, self.record.clone(), origin, at, Author::engine());
+        let mut draft = Draft::new(kind, self.stream.clone(), origin, at, Author::engine());
         draft.words = self.puts.iter().map(|put| (put.field.clone(), put.value.clone())).collect();
         draft.carries = self.puts.iter().map(|put| put.carries.clone()).collect();
         draft
@@ -391,7 +455,7 @@ impl Write {
             return None;
         }
         let mut draft =
-            Draft::new(Kind::Parked, self.record.clone(), origin_of(state, &self.side), at, Author::engine());
+            Draft::new(Kind::Parked, self.stream.clone(), origin_of(state, &self.side), at, Author::engine());
         draft.words = stuck.iter().map(|put| (put.field.clone(), put.value.clone())).collect();
         draft.carries = stuck.iter().map(|put| put.carries.clone()).collect();
         let reason = "the side shows another value than was written, and its own edits of the field do not count";
@@ -400,17 +464,28 @@ impl Write {
     }
 
     /// The receipt, and what the side made of the values where it shows something else.
-    fn receipt_drafts(&self, state: &Record, receipt: Receipt, at: Millis) -> Vec<Draft> {
+    ///
+    /// A side's own id that comes with it is tied to the record first.
+    fn receipt_drafts(&self, state: &Record, receipt: Receipt, at: Millis, own_ids: bool) -> Vec<Draft> {
         let at = receipt.at.unwrap_or(at);
         let mut draft = self.draft(Kind::Receipt, state, at);
         draft.detail = Detail::Write(self.key.clone());
+        let mut drafts = Vec::new();
         if receipt.link.is_some() {
+            if own_ids {
+                let known = self.link.as_deref();
+                drafts.extend(new_id_draft(&self.side, &self.stream, known, receipt.link.as_deref(), &self.key, at));
+            }
             draft.origin.link = receipt.link;
         }
-        let mut drafts = vec![draft.clone()];
+        if let Some(tie) = drafts.first() {
+            draft.record = side_record(tie).clone();
+        }
+        drafts.push(draft.clone());
         for (field, value) in receipt.shows {
             let Some(put) = self.puts.iter().find(|put| put.field == field && put.value != value) else { continue };
-            let mut other = Draft::new(Kind::Observe, self.record.clone(), draft.origin.clone(), at, Author::default());
+            let mut other =
+                Draft::new(Kind::Observe, draft.record.clone(), draft.origin.clone(), at, Author::default());
             other.seen = Some(put.carries.clone());
             other.words = vec![(field, value)];
             drafts.push(other);

@@ -79,7 +79,7 @@ impl Engine {
     /// With the sequence, if the event is damaged.
     pub(crate) fn stored_event(
         &self,
-        key: &RecordKey,
+        _key: &RecordKey,
         seq: Seq,
         place: Place,
     ) -> Result<(EventId, Event), EngineError> {
@@ -87,7 +87,8 @@ impl Engine {
             LogError::NoEntry { place } => LogError::Corrupt { seqs: seq..=seq, segment: place.segment() },
             why => why,
         })?;
-        let event = Event::read(&entry.header, &entry.payload, |_| *key)
+        // A record's events may stand under any of its ids.
+        let event = Event::read(&entry.header, &entry.payload, |header| self.record_key(&header.record))
             .map_err(|source| EngineError::Event { seq, source })?;
         Ok((id::event_id(&entry.header), event))
     }

@@ -1,6 +1,6 @@
 //! What happens on open: the log's tail takes effect over derived state.
 
-use super::{EngineError, core::Core, core::parse};
+use super::{EngineError, core::Core, core::parse, identity};
 use crate::{id::Seq, log::Log, merge::Heard};
 
 /// How many events pass between two reports of progress.
@@ -32,7 +32,10 @@ pub(super) fn replay(core: &mut Core, log: &Log, progress: &mut dyn FnMut(u64, u
                 continue;
             }
         };
-        core.cut_back(log, &event.header.record, stored.seq)?;
+        for id in std::iter::once(&event.header.record).chain(identity::other_of(&event)) {
+            let id = core.canonical(id)?;
+            core.cut_back(log, &id, stored.seq)?;
+        }
         core.apply(log, Heard { seq: stored.seq, place: stored.place, event })?;
         done += 1;
         if done % REPORT_EVERY == 0 {

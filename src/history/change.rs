@@ -89,20 +89,32 @@ impl Reader {
         let mut changes = Vec::new();
         let null = Value::null();
         let wanted = field.map(inner_name);
+        let (kind, permit) = (id.kind(), &story.permit);
+        let may_all = permit.reads_all(kind);
+        let is_told = |name: &FieldName| wanted.is_none_or(|wanted| **name == *wanted) && permit.reads(kind, name);
         for at in told_order(&story, events) {
             let event = &events[at].event;
-            for (name, new) in event.words().filter(|(name, _)| wanted.is_none_or(|wanted| ***name == *wanted)) {
+            for (name, new) in event.words().filter(|(name, _)| is_told(name)) {
                 let standing = standings.standing(at as u32, event, name, new);
                 let old = values.get(name).copied().unwrap_or(&null).clone();
                 if matches!(standing, Standing::Wins | Standing::Overruled | Standing::Superseded) {
                     values.insert(name, new);
                 }
-                let detail = detail(&event.payload.detail);
+                // A reason or a write's key speaks for all fields of its event.
+                let detail = detail(&event.payload.detail).filter(|_| may_all);
                 changes.push(change(&events[at], ids[at], shown_name(name), old, new.clone(), standing, detail));
             }
-            if event.header.fields.is_empty() && field.is_none() {
+            let other = match &event.payload.detail {
+                Detail::Other { record, .. } => Some(record),
+                _ => None,
+            };
+            let is_named = || other.is_none_or(|other| permit.may_name(&self.engine, other));
+            if event.header.fields.is_empty() && field.is_none() && may_all && is_named() {
                 changes.push(about_no_field(&events[at], ids[at], &standings, at as u32));
             }
+        }
+        for change in &mut changes {
+            change.author = permit.author(&self.engine, &change.author);
         }
         Ok(Some(changes))
     }

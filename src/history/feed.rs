@@ -1,8 +1,9 @@
 //! What has happened since a place in the log.
 
+use rustc_hash::FxHashMap;
 use serde::Serialize;
 
-use super::{Position, Reader, json, shown_name};
+use super::{Position, Reader, json, permit::Permit, shown_name};
 use crate::{
     clock::Millis,
     engine::EngineError,
@@ -59,7 +60,7 @@ impl Reader {
     /// let edit = Edit::of(RecordId::new("contact/1")?, SideName::new("crm")?);
     /// let edit = edit.set(FieldName::new("city")?, Value::text("Bern"));
     /// let shared = engine.clone();
-    /// let writer = std::thread::spawn(move || shared.edit(edit));
+    /// let writer = std::thread::spawn(move || shared.edit(&Principal::operator(), edit));
     ///
     /// let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     /// runtime.block_on(async {
@@ -76,6 +77,11 @@ impl Reader {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
+    /// Events that the principal may not know of are passed over: the cursor steps over them, too, and an answer ends only
+    /// when it is full or the log is at its end. Who hands cursors to people may want to seal them, since they count all
+    /// events of the tenant. What is told is what may be read now: what happened to a record before it came among a
+    /// role's rows, or to one that has left them, is told to whoever asks from a cursor before it.
+    ///
     /// # Errors
     /// If the event right after the cursor is damaged, with the sequences that are; events before it are told first. Who
     /// wants to go on without them takes the last of those sequences as the cursor.
@@ -89,6 +95,7 @@ impl Reader {
             return Ok((changes, next));
         }
         let book = self.book()?;
+        let mut shown = Shown { permit: self.permit()?, seen: FxHashMap::default() };
         for stored in self.engine.scan(cursor.next()) {
             let change = match stored.map_err(EngineError::from).and_then(|stored| self.change_of(stored)) {
                 Ok(change) if change.seq > last => break,
@@ -101,9 +108,7 @@ impl Reader {
                 Position::Time(until) => book.corrected(&change.side, change.said_at) <= until,
                 Position::Now | Position::Seq(_) => true,
             };
-            if said {
-                changes.push(change);
-            }
+            changes.extend(shown.of(self, change)?.filter(|_| said));
             if changes.len() >= most || next >= last {
                 break;
             }
@@ -111,6 +116,7 @@ impl Reader {
         Ok((changes, next))
     }
 
+    /// An event as it lies in the log, with all it says.
     fn change_of(&self, stored: Stored) -> Result<LogChange, EngineError> {
         let seq = stored.seq;
         let event = Event::read(&stored.header, &stored.payload, |header| self.engine.record_key(&header.record))
@@ -127,5 +133,42 @@ impl Reader {
             said_at: header.said_at,
             fields,
         })
+    }
+}
+
+/// What is told of events to one principal.
+struct Shown {
+    permit: Permit,
+    /// Whether a record is there for the principal; found out once for a call.
+    seen: FxHashMap<RecordId, bool>,
+}
+
+impl Shown {
+    /// An event without what may not be read; `None` if nothing is left of it.
+    fn of(&mut self, reader: &Reader, mut change: LogChange) -> Result<Option<LogChange>, EngineError> {
+        if self.permit.limits().is_none() {
+            return Ok(Some(change));
+        }
+        if !self.sees(reader, &change.record)? {
+            return Ok(None);
+        }
+        let kind = change.record.kind();
+        let was_bare = change.fields.is_empty();
+        change.fields.retain(|(name, _)| self.permit.reads(kind, name));
+        let is_told = if was_bare { self.permit.reads_all(kind) } else { !change.fields.is_empty() };
+        if is_told {
+            change.author = self.permit.author(&reader.engine, &change.author);
+        }
+        Ok(Some(change).filter(|_| is_told))
+    }
+
+    fn sees(&mut self, reader: &Reader, id: &RecordId) -> Result<bool, EngineError> {
+        if let Some(seen) = self.seen.get(id) {
+            return Ok(*seen);
+        }
+        let now = Reader { position: Position::Now, ..reader.clone() };
+        let seen = now.whole_record(id)?.is_some();
+        self.seen.insert(id.clone(), seen);
+        Ok(seen)
     }
 }

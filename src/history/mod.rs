@@ -4,6 +4,12 @@
 //! from the resolved record where it holds them, and from the record's events in the log where it does not; no
 //! document is ever loaded. A damaged event fails only the questions that need it, with its sequence.
 //!
+//! What a [`Principal`] may not read is absent from every answer: a field with its name, values, losing words and
+//! sentences, an event that touches nothing else, a record outside the role's rows, which answers as one that was never
+//! heard of. Permissions are those of now, also where the past is asked for (see [`Reader::at`]). Two things they do not hide:
+//! sequences count all events of the tenant, so a gap between two of them tells how much happened meanwhile and nothing
+//! of what; and a reference that may be read names the record it leads to, whether that may be read or not.
+//!
 //! ```
 //! use syncline::{
 //!     engine::Engine,
@@ -16,7 +22,7 @@
 //! # let path = dir.path().join("store");
 //! let (engine, _) = Engine::builder(path).open()?;
 //! let edit = Edit::of(RecordId::new("contact/1")?, SideName::new("portal")?);
-//! engine.edit(edit.set(FieldName::new("phone")?, Value::text("+1-555-0100")).by(Author::user("ana")))?;
+//! engine.edit(&Principal::operator(), edit.set(FieldName::new("phone")?, Value::text("+1-555-0100")).by(Author::user("ana")))?;
 //!
 //! let reader = engine.read(&Principal::operator());
 //! let contact = reader.get("contact/1")?.expect("it was just made");
@@ -30,6 +36,8 @@ mod change;
 mod digest;
 mod feed;
 mod json;
+mod permit;
+mod principal;
 mod say;
 mod sentence;
 mod staleness;
@@ -44,39 +52,24 @@ mod tests;
 
 use std::sync::{Arc, OnceLock};
 
+use self::permit::Permit;
 pub use self::{
     change::{Change, Standing},
     feed::LogChange,
-    say::Edit,
+    principal::{Principal, Who},
+    say::{Decision, Edit, New},
     staleness::Staleness,
     verdict::{Blame, Verdict, Word},
     view::{FieldView, RecordView},
 };
 use crate::{
     clock::Millis,
-    engine::Engine,
+    engine::{Engine, EngineError},
     id::{FieldName, Seq},
     rulebook::{EXISTENCE, Rulebook},
 };
 
-/// The name under which people meet the register of existence.
-pub const EXISTENCE_NAME: &str = "existence";
-
-/// On whose behalf something is read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Principal(Who);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Who {
-    Operator,
-}
-
-impl Principal {
-    /// Whoever runs the store: may read everything.
-    pub fn operator() -> Principal {
-        Principal(Who::Operator)
-    }
-}
+pub use crate::rulebook::EXISTENCE_NAME;
 
 /// As of when something is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -111,16 +104,15 @@ impl Engine {
 
 impl Reader {
     /// The same reader as of another position.
+    ///
+    /// What may be read is what may be read now: a record that has left a role's rows takes its past along.
     pub fn at(self, position: Position) -> Reader {
         Reader { position, book: OnceLock::new(), ..self }
     }
 
-    /// Whether the principal may know of a record at all.
-    fn may_read(&self, record: &str) -> bool {
-        match self.principal.0 {
-            // The tenant's own line is no record.
-            Who::Operator => !record.is_empty(),
-        }
+    /// What the principal may see, as things are now.
+    fn permit(&self) -> Result<Permit, EngineError> {
+        Permit::of(&self.engine, &self.principal)
     }
 }
 

@@ -2,15 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use super::{inner_name, version};
+use super::{
+    Principal, inner_name,
+    permit::{Permit, is_existence, values},
+    version,
+};
 use crate::{
     clock::Millis,
+    codec,
     engine::{Engine, EngineError, Said, Unfit},
     event::{Author, Detail, Draft, Kind, Origin},
-    field::FieldType,
-    id::{FieldName, RecordId, SaidId, SideName},
+    id::{FieldName, RecordId, SaidId, SideName, to_hex},
     merge::{Field, Record},
     rulebook::{EXISTENCE, PERSON},
+    validate::{self, Proposal},
     value::Value,
 };
 
@@ -57,21 +62,114 @@ impl Edit {
     }
 }
 
+/// A record that the embedding program makes.
+///
+/// The engine names it, so that nobody can find out by a guessed name which records there are: `KIND/SIDE:` and 32
+/// hex digits, and those digits are the side's own id for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct New {
+    /// Its kind.
+    pub kind: String,
+    /// The side that makes it.
+    pub side: SideName,
+    /// Its fields and their values.
+    pub set: Vec<(FieldName, Value)>,
+    /// Who makes it.
+    pub author: Author,
+    /// When, by the side's clock; `None`: now.
+    pub at: Option<Millis>,
+    /// A key under which it is made once: for the same person and key the record is the same.
+    pub once: Option<String>,
+}
+
+impl New {
+    /// A record without fields, of now, by someone unnamed.
+    pub fn of(kind: &str, side: SideName) -> New {
+        New { kind: kind.to_owned(), side, set: Vec::new(), author: Author::default(), at: None, once: None }
+    }
+
+    /// Sets a field.
+    pub fn set(mut self, field: FieldName, value: Value) -> New {
+        self.set.push((field, value));
+        self
+    }
+
+    /// Names the author.
+    pub fn by(mut self, author: Author) -> New {
+        self.author = author;
+        self
+    }
+
+    /// Gives the key under which it is made once, however often it is asked for.
+    pub fn once(mut self, key: impl Into<String>) -> New {
+        self.once = Some(key.into());
+        self
+    }
+}
+
+/// What a person settles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The record, as it was written.
+    pub record: String,
+    /// The field, or `existence`, as it was written.
+    pub field: String,
+    /// What it is to be.
+    pub value: Value,
+    /// Who decides.
+    pub author: Author,
+    /// Why, in words for people.
+    pub why: String,
+}
+
+impl Decision {
+    /// A decision by someone unnamed, without a reason.
+    pub fn of(record: &str, field: &str, value: Value) -> Decision {
+        let (record, field) = (record.to_owned(), field.to_owned());
+        Decision { record, field, value, author: Author::default(), why: String::new() }
+    }
+
+    /// Names the author.
+    pub fn by(mut self, author: Author) -> Decision {
+        self.author = author;
+        self
+    }
+
+    /// Says why.
+    pub fn because(mut self, why: &str) -> Decision {
+        self.why = why.to_owned();
+        self
+    }
+}
+
 impl Engine {
     /// Takes an edit in and returns when it is on disk.
+    ///
+    /// It is checked first, and all its faults are told at once. A role's edit is said in the name of the person in it,
+    /// whatever author the edit names, is never dated later than now, and needs the record to be among the role's rows
+    /// before and after it: one that is not is answered as one that is not there, and a field that may not be written as
+    /// one that there is not. Only the operator makes a record by editing one that is not there; see [`Engine::create`].
     ///
     /// # Errors
     /// If it does not fit the manifest, its version is none of this record, it is too large, or the store fails.
     ///
     /// # After a crash
     /// It is in the log, or it is not.
-    pub fn edit(&self, edit: Edit) -> Result<Said, EngineError> {
-        self.say_one(self.draft_of(edit)?)
+    pub fn edit(&self, principal: &Principal, edit: Edit) -> Result<Said, EngineError> {
+        self.say_one(self.edit_draft(principal, edit)?)
     }
 
-    /// The statement that an edit is, checked and not yet said; several of them can be said together.
-    pub(crate) fn draft_of(&self, edit: Edit) -> Result<Draft, EngineError> {
+    /// The statement that an edit is, checked and not yet said; several can be said together.
+    pub(crate) fn edit_draft(&self, principal: &Principal, edit: Edit) -> Result<Draft, EngineError> {
         let Edit { record, side, set, author, version, at } = edit;
+        let permit = Permit::of(self, principal)?;
+        let known = self.peek_record(&record)?.map(|(record, _)| record);
+        if let Some(limits) = permit.limits() {
+            let reached = known.as_ref().is_some_and(|known| limits.reaches(self, &record, &values(known)));
+            if !reached || !limits.writes_some(record.kind()) {
+                return Err(EngineError::NoRecord { record });
+            }
+        }
         let key = self.record_key(&record);
         let seen = match version {
             None => None,
@@ -80,64 +178,206 @@ impl Engine {
                 Some(seen.ok_or_else(|| EngineError::Version { record: record.clone() })?)
             }
         };
-        let book = self.book()?;
-        let edition = book.newest();
-        let at = at.unwrap_or_else(|| book.on_side(&side, self.now()));
-        let step = edition.sides.get(&side).map_or(1, |side| i64::from(side.resolution.max(1)));
-        let known = self.peek_record(&record)?;
-        let link = known.and_then(|(record, _)| record.side(&side).and_then(|state| state.link.clone()));
-        let origin = Origin { side, link, node: None };
-        let mut draft = Draft::new(Kind::Edit, record.clone(), origin, Millis(at.0.div_euclid(step) * step), author);
+        self.check_words(&permit, &record, &side, &set, known.as_ref())?;
+        let link = known.and_then(|record| record.side(&side).and_then(|state| state.link.clone()));
+        let mut draft = self.draft(principal, Kind::Edit, record, Origin { side, link, node: None }, author, at)?;
         draft.words = set;
         draft.seen = seen;
-        let fits = check_fields(&draft).and_then(|()| Engine::check(edition, &draft));
-        fits.map_err(|source| EngineError::Unfit { record, source })?;
         Ok(draft)
     }
 
+    /// Makes a record and returns its name when it is on disk; checked as [`Engine::edit`], and all that the manifest
+    /// requires has to be there.
+    ///
+    /// # Errors
+    /// If it does not fit the manifest or, for a role, would not be among its rows; if it is too large, or the store fails.
+    ///
+    /// # After a crash
+    /// It is in the log, or it is not; with a key it may be asked for again without making a second one.
+    pub fn create(&self, principal: &Principal, new: New) -> Result<(RecordId, Said), EngineError> {
+        let is_once = new.once.is_some();
+        let (record, link) = self.fresh_record(principal, &new)?;
+        if is_once && self.peek_record(&record)?.is_some() {
+            return Ok((record, Said::Duplicate));
+        }
+        let draft = self.create_draft(principal, new, record.clone(), link)?;
+        Ok((record, self.say_one(draft)?))
+    }
+
+    /// The name of a record that is to be made, and its side's own id for it.
+    pub(crate) fn fresh_record(&self, principal: &Principal, new: &New) -> Result<(RecordId, Box<str>), EngineError> {
+        let link = self.fresh_link(principal, &new.kind, &new.side, new.once.as_deref())?;
+        let bad = |why| EngineError::Name { name: new.kind.clone(), why };
+        Ok((RecordId::on_side(&new.kind, &new.side, &link).map_err(bad)?, link))
+    }
+
+    /// The statement that makes a record, checked and not yet said.
+    pub(crate) fn create_draft(
+        &self,
+        principal: &Principal,
+        new: New,
+        record: RecordId,
+        link: Box<str>,
+    ) -> Result<Draft, EngineError> {
+        let New { side, set, author, at, .. } = new;
+        let permit = Permit::of(self, principal)?;
+        if permit.limits().is_some_and(|limits| !limits.writes_some(record.kind())) {
+            return Err(EngineError::NoRecord { record });
+        }
+        self.check_words(&permit, &record, &side, &set, None)?;
+        let origin = Origin { side, link: Some(link), node: None };
+        let mut draft = self.draft(principal, Kind::Create, record, origin, author, at)?;
+        draft.words = set;
+        draft.words.push((FieldName::new(EXISTENCE).expect("a good name"), Value::bool(true)));
+        Ok(draft)
+    }
+
+    /// An id that nobody can guess, or, for a key, the one that belongs to it.
+    fn fresh_link(
+        &self,
+        principal: &Principal,
+        kind: &str,
+        side: &SideName,
+        once: Option<&str>,
+    ) -> Result<Box<str>, EngineError> {
+        let bytes = match once {
+            Some(key) => {
+                let user = principal.role().map(|(_, who)| &*who.user);
+                self.record_key("").said_id(&codec::encode(&("create", kind, side, user, key))).0
+            }
+            None => {
+                let mut bytes = [0; 16];
+                getrandom::fill(&mut bytes).map_err(|_| EngineError::Random)?;
+                bytes
+            }
+        };
+        Ok(to_hex(&bytes).into())
+    }
+
+    /// Checks what is to be said of a record, `known` being what it is now; `None`: it is not there.
+    fn check_words(
+        &self,
+        permit: &Permit,
+        record: &RecordId,
+        side: &SideName,
+        set: &[(FieldName, Value)],
+        known: Option<&Record>,
+    ) -> Result<(), EngineError> {
+        let manifest = self.manifest()?;
+        let unfit = |source| EngineError::Unfit { record: record.clone(), source };
+        if manifest.side(side).is_none() || permit.limits().is_some_and(|limits| !limits.speaks_for(side)) {
+            let sides =
+                manifest.sides.iter().filter(|side| permit.limits().is_none_or(|limits| limits.speaks_for(&side.name)));
+            let known = sides.map(|side| side.name.to_string()).collect::<Vec<_>>().join(", ");
+            return Err(unfit(Unfit::Side { side: side.to_string(), known }));
+        }
+        if manifest.kind(record.kind()).is_none() {
+            return Err(unfit(Unfit::Kind(record.kind().to_owned())));
+        }
+        let after = |field: &str| match set.iter().rfind(|(name, _)| **name == *field) {
+            Some((_, value)) => Some(value.clone()),
+            None => known.and_then(|known| known.field(field)).map(|field| field.value().clone()),
+        };
+        let may_write = |field: &FieldName| permit.limits().is_none_or(|limits| limits.writes(record.kind(), field));
+        let proposal = Proposal { kind: record.kind(), words: set, after: &after, is_new: known.is_none() };
+        let faults = validate::faults(&manifest, &proposal, &may_write);
+        if !faults.is_empty() {
+            return Err(EngineError::Invalid { record: record.clone(), faults });
+        }
+        // Nobody may push a record among someone else's rows, or make one there.
+        match permit.limits().is_none_or(|limits| limits.reaches(self, record, &after)) {
+            true => Ok(()),
+            false => Err(EngineError::NoRecord { record: record.clone() }),
+        }
+    }
+
+    /// A statement of the embedding program, dated and signed.
+    fn draft(
+        &self,
+        principal: &Principal,
+        kind: Kind,
+        record: RecordId,
+        origin: Origin,
+        claimed: Author,
+        at: Option<Millis>,
+    ) -> Result<Draft, EngineError> {
+        let book = self.book()?;
+        let edition = book.newest();
+        let now = book.on_side(&origin.side, self.now());
+        let at = match at {
+            // Whoever could date an edit later than now would win over all that others say until then.
+            Some(at) if !principal.is_operator() => at.min(now),
+            Some(at) => at,
+            None => now,
+        };
+        let step = edition.sides.get(&origin.side).map_or(1, |side| i64::from(side.resolution.max(1)));
+        let at = Millis(at.0.div_euclid(step) * step);
+        Ok(Draft::new(kind, record, origin, at, principal.author(claimed)))
+    }
+
     /// Decides a field, or `existence`, for good: the decision supersedes all that now stands on it.
+    ///
+    /// A role decides on fields that it may read and write, in the name of the person in it.
     ///
     /// # Errors
     /// If nobody has said anything of the field, the value does not fit it, or the store fails.
     ///
     /// # After a crash
     /// As [`Engine::edit`].
-    pub fn decide(
-        &self,
-        record: &str,
-        field: &str,
-        value: Value,
-        author: Author,
-        why: &str,
-    ) -> Result<Said, EngineError> {
-        let record = RecordId::new(record).map_err(|why| EngineError::Name { name: record.to_owned(), why })?;
-        let field =
-            FieldName::new(inner_name(field)).map_err(|why| EngineError::Name { name: field.to_owned(), why })?;
+    pub fn decide(&self, principal: &Principal, decision: Decision) -> Result<Said, EngineError> {
+        let Decision { record, field, value, author, why } = decision;
+        let record = RecordId::new(&record).map_err(|why| EngineError::Name { name: record, why })?;
+        let field = FieldName::new(inner_name(&field)).map_err(|why| EngineError::Name { name: field, why })?;
+        let permit = Permit::of(self, principal)?;
         let wordless = || EngineError::Wordless { record: record.clone(), field: super::shown_name(&field) };
-        let (state, book) = self.peek_record(&record)?.ok_or_else(wordless)?;
-        state.field(&field).ok_or_else(wordless)?;
-        let kind = match &*field {
-            EXISTENCE => Some(&FieldType::Boolean),
-            name => book.newest().field(record.kind(), name).map(|spec| &spec.kind),
-        };
-        let misfit = match kind {
-            // Nobody can decide that a record neither exists nor does not.
-            Some(FieldType::Boolean) if *field == *EXISTENCE && value.is_null() => {
-                Some(crate::field::Misfit::Form { due: "true or false" })
-            }
-            Some(kind) => kind.check(&value).err(),
-            None => None,
-        };
-        if let Some(misfit) = misfit {
-            let source = Unfit::Value { field: super::shown_name(&field), misfit };
-            return Err(EngineError::Unfit { record, source });
-        }
+        let (state, _) = self.peek_record(&record)?.ok_or_else(wordless)?;
+        let may = permit.sees(self, &record, &state) && permit.reads(record.kind(), &field);
+        state.field(&field).filter(|_| may).ok_or_else(wordless)?;
+        self.check_decision(&permit, &record, &state, &field, &value)?;
         let origin = Origin::side(SideName::new(PERSON).expect("a good name"));
-        let mut draft = Draft::new(Kind::Decide, record.clone(), origin, self.now(), author);
+        let author = principal.author(author);
+        let mut draft = Draft::new(Kind::Decide, record, origin, self.now(), author);
         draft.seen = Some(settled(&state, &field).into_iter().collect());
         draft.words = vec![(field, value)];
-        draft.detail = Detail::Reason(why.to_owned());
+        draft.detail = Detail::Reason(why);
         self.say_one(draft)
+    }
+
+    fn check_decision(
+        &self,
+        permit: &Permit,
+        record: &RecordId,
+        state: &Record,
+        field: &FieldName,
+        value: &Value,
+    ) -> Result<(), EngineError> {
+        let kind = record.kind();
+        let manifest = self.manifest()?;
+        let may_write = |field: &FieldName| permit.limits().is_none_or(|limits| limits.writes(kind, field));
+        let faults = match is_existence(field) {
+            true => validate::existence_faults(value, may_write(field)),
+            // A field that the manifest no longer has may still be settled.
+            false if manifest.field(kind, field).is_none() && may_write(field) => Vec::new(),
+            false => {
+                let words = [(field.clone(), value.clone())];
+                let known = values(state);
+                let after = |name: &str| if *name == **field { Some(value.clone()) } else { known(name) };
+                let proposal = Proposal { kind, words: &words, after: &after, is_new: false };
+                validate::faults(&manifest, &proposal, &may_write)
+            }
+        };
+        if !faults.is_empty() {
+            return Err(EngineError::Invalid { record: record.clone(), faults });
+        }
+        let words = [(field.clone(), value.clone())];
+        let known = values(state);
+        let after = |name: &str| {
+            words.iter().find(|(word, _)| **word == *name).map(|(_, value)| value.clone()).or_else(|| known(name))
+        };
+        match permit.limits().is_none_or(|limits| limits.reaches(self, record, &after)) {
+            true => Ok(()),
+            false => Err(EngineError::NoRecord { record: record.clone() }),
+        }
     }
 
     fn say_one(&self, draft: Draft) -> Result<Said, EngineError> {
@@ -155,17 +395,4 @@ fn settled(record: &Record, field: &FieldName) -> BTreeSet<SaidId> {
     let named = |other: &&Field| of_existence || other.name == *field || record.mortal && *other.name == *EXISTENCE;
     let candidates = record.fields.iter().filter(named).flat_map(|field| &field.candidates);
     candidates.map(|candidate| candidate.said).collect()
-}
-
-/// Checks what only a program can get wrong: a field that is set twice, and the register that is no field.
-fn check_fields(draft: &Draft) -> Result<(), Unfit> {
-    let mut names: Vec<&FieldName> = draft.words.iter().map(|(name, _)| name).collect();
-    names.sort();
-    if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(Unfit::Twice { field: pair[0].clone() });
-    }
-    match names.iter().find(|name| ****name == *EXISTENCE) {
-        Some(name) => Err(Unfit::Field { field: name.to_string(), kind: draft.record.kind().to_owned() }),
-        None => Ok(()),
-    }
 }

@@ -8,7 +8,7 @@ use super::{Reader, json, shown_name, story::Story};
 use crate::{
     clock::Millis,
     engine::EngineError,
-    event::Kind,
+    event::{Header, Kind},
     id::{FieldName, RecordId},
     merge::Record,
     projection,
@@ -43,30 +43,57 @@ impl Reader {
         let Some(story) = self.story(&id)? else { return Ok(None) };
         let heard_at = self.heard_of(&story, side)?;
         let edition = story.book.newest();
-        let record = &story.record;
+        let record = story.whole();
+        let is_told = |field: &&FieldName| story.permit.reads(id.kind(), field);
         let plan = projection::plan(id.kind(), record, side, edition);
         let state = record.side(side);
-        let in_flight = state.map_or(0, |state| state.in_flight.len());
-        let due = plan.puts.iter().map(|put| &put.field).chain(&plan.doubts);
-        let held_back = stuck(id.kind(), record, side, edition);
-        let differs: BTreeSet<FieldName> = due.chain(held_back).map(shown_name).collect();
-        let parked = record
+        let in_flight = self.in_flight(&story, side)?;
+        let due: BTreeSet<&FieldName> =
+            plan.puts.iter().map(|put| &put.field).chain(&plan.doubts).filter(is_told).collect();
+        let waits = in_flight > 0 || !due.is_empty();
+        let held_back = stuck(id.kind(), record, side, edition).filter(is_told);
+        let differs: BTreeSet<FieldName> = due.into_iter().chain(held_back).map(shown_name).collect();
+        let parked = story
+            .record
             .fields
             .iter()
             .filter(|field| state.is_some_and(|state| state.parked(&field.name, &field.winner().said).is_some()));
         Ok(Some(Staleness {
             heard_at,
-            waits: in_flight > 0 || !plan.puts.is_empty() || !plan.doubts.is_empty(),
+            waits,
             in_flight,
             differs: differs.into_iter().collect(),
             parked: parked.map(|field| shown_name(&field.name)).collect(),
         }))
     }
 
+    /// How many writes are on their way of which anything may be known.
+    fn in_flight(&self, story: &Story, side: &str) -> Result<usize, EngineError> {
+        let writes = story.whole().side(side).map_or(&[] as &[_], |state| &state.in_flight);
+        if story.permit.limits().is_none() || writes.is_empty() {
+            return Ok(writes.len());
+        }
+        let (_, events) = story.events(self)?;
+        let of = |entry: u32| events.get(entry as usize).map(|heard| &heard.event.header);
+        Ok(writes.iter().filter_map(|write| of(write.entry)).filter(|header| is_known(story, header)).count())
+    }
+
     fn heard_of(&self, story: &Story, side: &str) -> Result<Option<Millis>, EngineError> {
         let (_, events) = story.events(self)?;
-        let headers = events.iter().map(|heard| &heard.event.header).filter(|header| *header.origin.side == *side);
+        let headers = events
+            .iter()
+            .map(|heard| &heard.event.header)
+            .filter(|header| *header.origin.side == *side && is_known(story, header));
         Ok(headers.filter(|header| header.kind.is_said() || header.kind == Kind::Receipt).map(|h| h.said_at).max())
+    }
+}
+
+/// Whether the principal may know that there is such an event.
+fn is_known(story: &Story, header: &Header) -> bool {
+    let kind = header.record.kind();
+    match header.fields.is_empty() {
+        true => story.permit.reads_all(kind),
+        false => header.fields.iter().any(|field| story.permit.reads(kind, field)),
     }
 }
 

@@ -2,19 +2,23 @@
 
 use std::{cell::OnceCell, sync::Arc};
 
-use super::{Position, Reader};
+use super::{Position, Reader, permit::Permit};
 use crate::{
     clock::Millis,
     engine::{EngineError, Peek},
     event::Event,
-    id::{EventId, RecordKey, Seq},
+    id::{EventId, RecordId, RecordKey, Seq},
     merge::{self, Heard, Line, Record},
     rulebook::Rulebook,
 };
 
-/// A record as of a position.
+/// A record as of a position, as the principal may see it.
 pub struct Story {
+    /// Without the fields that may not be read.
     pub record: Record,
+    /// With them, where there are any.
+    whole: Option<Box<Record>>,
+    pub permit: Permit,
     /// The events that count at the position.
     pub line: Line,
     pub book: Arc<Rulebook>,
@@ -23,6 +27,25 @@ pub struct Story {
 }
 
 impl Story {
+    /// The record with all its fields: for what is computed of them, never for what is told.
+    pub fn whole(&self) -> &Record {
+        self.whole.as_deref().unwrap_or(&self.record)
+    }
+
+    /// Whether a word on anything is in effect, whether it may be read or not.
+    pub fn is_said(&self) -> bool {
+        !self.whole().fields.is_empty()
+    }
+
+    /// Takes the fields out that may not be read.
+    fn trimmed(mut self, kind: &str) -> Story {
+        if self.permit.limits().is_some() {
+            self.whole = Some(Box::new(self.record.clone()));
+            self.permit.trim(kind, &mut self.record);
+        }
+        self
+    }
+
     /// Reads an event of the line by its entry.
     pub fn event(&self, reader: &Reader, entry: u32) -> Result<(EventId, Seq, Event), EngineError> {
         let entry = &self.line.entries()[entry as usize];
@@ -53,27 +76,66 @@ fn read(reader: &Reader, key: &RecordKey, line: &Line) -> Result<(Vec<EventId>, 
 }
 
 impl Reader {
-    /// The record with its line; `None` if nothing was said of it.
-    pub(super) fn story(&self, id: &str) -> Result<Option<Story>, EngineError> {
-        if !self.may_read(id) {
+    /// The record with its line; `None` if nothing was said of it, or it is not there for the principal.
+    pub(super) fn story(&self, id: &RecordId) -> Result<Option<Story>, EngineError> {
+        // The tenant's own line is no record.
+        if id.is_empty() {
             return Ok(None);
         }
-        let Some(Peek { record, line, book }) = self.engine.peek(id)? else { return Ok(None) };
-        let now = Story { record, line, book, key: self.engine.record_key(id), read: OnceCell::new() };
-        match self.position {
-            Position::Now => Ok(Some(now)),
-            Position::Seq(last) => self.after(now, last),
-            Position::Time(until) => self.until(now, until),
+        let permit = self.permit()?;
+        let Some(Peek { record, line, book }) = self.judged(&permit, id, self.engine.peek(id))? else {
+            return Ok(None);
+        };
+        if !permit.sees(&self.engine, id, &record) {
+            return Ok(None);
         }
+        let key = self.engine.record_key(id);
+        let now = Story { record, whole: None, permit, line, book, key, read: OnceCell::new() };
+        let story = match self.position {
+            Position::Now => Some(now),
+            Position::Seq(last) => self.after(now, last)?,
+            Position::Time(until) => self.until(now, until)?,
+        };
+        Ok(story.map(|story| story.trimmed(id.kind())))
     }
 
-    /// The record alone; `None` if no word on it is in effect.
-    pub(super) fn record(&self, id: &str) -> Result<Option<(Record, Arc<Rulebook>)>, EngineError> {
-        if self.position == Position::Now {
-            return if self.may_read(id) { self.engine.peek_record(id) } else { Ok(None) };
+    /// The record alone, with all its fields; `None` if no word on it is in effect, or it is not there for the principal.
+    pub(super) fn whole_record(&self, id: &RecordId) -> Result<Option<(Record, Arc<Rulebook>, Permit)>, EngineError> {
+        if self.position == Position::Now && !id.is_empty() {
+            let permit = self.permit()?;
+            let found = self.judged(&permit, id, self.engine.peek_record(id))?;
+            let seen = found.filter(|(record, _)| permit.sees(&self.engine, id, record));
+            return Ok(seen.map(|(record, book)| (record, book, permit)));
         }
-        let story = self.story(id)?.filter(|story| !story.record.fields.is_empty());
-        Ok(story.map(|story| (story.record, story.book)))
+        let Some(story) = self.story(id)?.filter(Story::is_said) else { return Ok(None) };
+        let Story { record, whole, permit, book, .. } = story;
+        Ok(Some((whole.map_or(record, |whole| *whole), book, permit)))
+    }
+
+    /// The record alone, without the fields that may not be read.
+    pub(super) fn record(&self, id: &RecordId) -> Result<Option<(Record, Arc<Rulebook>)>, EngineError> {
+        let found = self.whole_record(id)?;
+        Ok(found.map(|(mut record, book, permit)| {
+            permit.trim(id.kind(), &mut record);
+            (record, book)
+        }))
+    }
+
+    /// What was found of a record; where it cannot be read, nothing to those who may not even know that it is there.
+    fn judged<T>(
+        &self,
+        permit: &Permit,
+        id: &RecordId,
+        found: Result<Option<T>, EngineError>,
+    ) -> Result<Option<T>, EngineError> {
+        match found {
+            Err(why) if !permit.sees_unread(&self.engine, id) => {
+                let why = &why as &dyn std::error::Error;
+                tracing::error!(record = %id, why, "a record that cannot be read is not there for a role");
+                Ok(None)
+            }
+            found => found,
+        }
     }
 
     /// The rules as the store knew them at the position.

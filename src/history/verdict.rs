@@ -107,7 +107,7 @@ impl Reader {
     /// If a winning event is damaged, with its sequence.
     pub fn blame(&self, record: &str) -> Result<Option<Vec<Blame>>, EngineError> {
         let Ok(id) = RecordId::new(record) else { return Ok(None) };
-        let Some(story) = self.story(&id)?.filter(|story| !story.record.fields.is_empty()) else { return Ok(None) };
+        let Some(story) = self.story(&id)?.filter(Story::is_said) else { return Ok(None) };
         let blame = |field: &Field| {
             let Word { side, author, said_at, seq, id, .. } = self.word(&story, field.winner())?;
             let (field, value) = (shown_name(&field.name), field.value().clone());
@@ -191,14 +191,19 @@ impl Reader {
         for candidate in &field.candidates {
             let (event, seq, read) = story.event(self, candidate.entry)?;
             let why = super::change::detail(&read.payload.detail);
-            said.push(Stand { word: Word::of(candidate, seq, event), kind: read.header.kind, why });
+            said.push(Stand { word: self.word_of(story, candidate, seq, event), kind: read.header.kind, why });
         }
         if dead {
             let (ids, events) = story.events(self)?;
             for at in Fold::new(events, &story.book).opponents(field) {
                 let heard = &events[at as usize];
-                let edit = Candidate::of(at, &heard.event.header, &Value::bool(true));
-                said.push(Stand { word: Word::of(&edit, heard.seq, ids[at as usize]), kind: Kind::Edit, why: None });
+                let header = &heard.event.header;
+                if !header.fields.iter().any(|field| story.permit.reads(id.kind(), field)) {
+                    continue;
+                }
+                let edit = Candidate::of(at, header, &Value::bool(true));
+                let word = self.word_of(story, &edit, heard.seq, ids[at as usize]);
+                said.push(Stand { word, kind: Kind::Edit, why: None });
             }
         }
         let corrected = |stand: &Stand| story.book.corrected(&stand.word.side, stand.word.said_at);
@@ -227,7 +232,18 @@ impl Reader {
 
     fn word(&self, story: &Story, candidate: &Candidate) -> Result<Word, EngineError> {
         let (id, seq, _) = story.event(self, candidate.entry)?;
-        Ok(Word::of(candidate, seq, id))
+        Ok(self.word_of(story, candidate, seq, id))
+    }
+
+    fn word_of(&self, story: &Story, candidate: &Candidate, seq: Seq, id: EventId) -> Word {
+        Word {
+            side: candidate.origin.side.clone(),
+            author: story.permit.author(&self.engine, &candidate.author),
+            said_at: candidate.said_at,
+            value: candidate.value.clone(),
+            seq,
+            id,
+        }
     }
 
     /// If a person's decision is all that stands: why it was taken, and the words on the field that it settled.
@@ -258,19 +274,6 @@ impl Reader {
         let losers = (0..).zip(&field.candidates).filter(|(at, _)| *at != field.winner).map(|(_, loser)| loser);
         let part_of = |candidate: &Candidate| parts.iter().find(|(at, _)| *at == candidate.entry);
         Ok(winner.chain(losers).filter_map(part_of).map(|(_, part)| part.clone()).collect())
-    }
-}
-
-impl Word {
-    fn of(candidate: &Candidate, seq: Seq, id: EventId) -> Word {
-        Word {
-            side: candidate.origin.side.clone(),
-            author: candidate.author.clone(),
-            said_at: candidate.said_at,
-            value: candidate.value.clone(),
-            seq,
-            id,
-        }
     }
 }
 

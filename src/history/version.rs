@@ -1,6 +1,7 @@
 //! Version tokens: what the reader of a record has seen, as a text that it hands back with an edit.
 //!
-//! `v1-` and hex: four bytes of check, made with the record's key, then the names of all candidates, ascending. A token
+//! `v1-` and hex: four bytes of check, made with the record's key, then the names of all candidates
+//! that were shown, ascending. A token
 //! that was cut, altered or given out for another record does not check. One from another store of the tenant
 //! does, and an edit that bears it waits for what this store has not heard yet.
 
@@ -9,16 +10,16 @@ use std::collections::BTreeSet;
 use crate::{
     codec,
     id::{RecordKey, SaidId, from_hex, to_hex},
-    merge::Record,
+    merge::Field,
 };
 
 const START: &str = "v1-";
 const CHECK_BYTES: usize = 4;
 const SAID_BYTES: usize = 16;
 
-/// The token of a record as it is.
-pub fn token(key: &RecordKey, record: &Record) -> String {
-    let candidates = record.fields.iter().flat_map(|field| &field.candidates);
+/// The token of whoever has seen these fields of a record.
+pub fn token<'a>(key: &RecordKey, fields: impl Iterator<Item = &'a Field>) -> String {
+    let candidates = fields.flat_map(|field| &field.candidates);
     let saids: BTreeSet<SaidId> = candidates.map(|candidate| candidate.said).collect();
     let names: Vec<u8> = saids.iter().flat_map(|said| said.0).collect();
     format!("{START}{}{}", to_hex(&check(key, &names)), to_hex(&names))

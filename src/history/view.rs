@@ -2,13 +2,14 @@
 
 use serde::Serialize;
 
-use super::{Reader, json, version};
+use super::{Reader, json, permit::is_existence, version};
 use crate::{
     clock::Millis,
     engine::EngineError,
     event::Author,
     id::{FieldName, RecordId, SideName},
     merge::{Existence, Field, Reason, Record},
+    validate,
     value::Value,
 };
 
@@ -47,6 +48,9 @@ pub struct FieldView {
     pub conflict: bool,
     /// Whether a person is to decide.
     pub disputed: bool,
+    /// Why its value breaks the manifest, without repeating it: what a CRM says is kept all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub misfit: Option<String>,
     /// The connected sides that show this value, as far as is known.
     pub shown_on: Vec<SideName>,
 }
@@ -64,7 +68,7 @@ impl RecordView {
 }
 
 impl FieldView {
-    fn of(record: &Record, field: &Field) -> FieldView {
+    fn of(record: &Record, field: &Field, author: Author, misfit: Option<String>) -> FieldView {
         let winner = field.winner();
         let shows = |side: &&crate::merge::record::SideState| {
             side.shown(&field.name).and_then(|shown| shown.newest.as_ref()) == Some(field.value())
@@ -73,11 +77,12 @@ impl FieldView {
             name: field.name.clone(),
             value: field.value().clone(),
             side: winner.origin.side.clone(),
-            author: winner.author.clone(),
+            author,
             said_at: winner.said_at,
             reason: field.reason,
             conflict: field.is_conflict(),
             disputed: field.is_disputed(),
+            misfit,
             shown_on: record.sides.iter().filter(shows).map(|side| side.side.clone()).collect(),
         }
     }
@@ -90,14 +95,39 @@ impl Reader {
     /// If derived state fails or, as of another position than now, an event of the record is damaged.
     pub fn get(&self, record: &str) -> Result<Option<RecordView>, EngineError> {
         let Ok(id) = RecordId::new(record) else { return Ok(None) };
-        let Some((record, _)) = self.record(&id)? else { return Ok(None) };
-        Ok(Some(self.view(id, &record)))
+        self.view(id)
     }
 
-    fn view(&self, id: RecordId, record: &Record) -> RecordView {
-        let fields = record.real_fields().map(|field| FieldView::of(record, field)).collect();
-        let version = version::token(&self.engine.record_key(&id), record);
-        RecordView { record: id, existence: record.existence, fields, version }
+    fn view(&self, id: RecordId) -> Result<Option<RecordView>, EngineError> {
+        let Some((mut record, _, permit)) = self.whole_record(&id)? else { return Ok(None) };
+        let manifest = self.engine.manifest()?;
+        let seen = |field: &&Field| is_existence(&field.name) || permit.reads(id.kind(), &field.name);
+        // Whoever sees that the record is deleted has seen the deletion, whether he may ask for its story or not.
+        let version = version::token(&self.engine.record_key(&id), record.fields.iter().filter(seen));
+        permit.trim(id.kind(), &mut record);
+        let mut misfits = validate::misfits(&manifest, id.kind(), &record, |field| permit.reads(id.kind(), field));
+        let view = |field: &Field| {
+            let author = permit.author(&self.engine, &field.winner().author);
+            FieldView::of(&record, field, author, misfits.remove(&field.name))
+        };
+        let fields = record.real_fields().map(view).collect();
+        Ok(Some(RecordView { record: id, existence: record.existence, fields, version }))
+    }
+
+    /// How many fields of records that are not deleted have a value that breaks the manifest.
+    ///
+    /// Every record is read for it.
+    ///
+    /// # Errors
+    /// If a record cannot be read.
+    pub fn misfits(&self) -> Result<u64, EngineError> {
+        let mut count = 0;
+        for record in self.records() {
+            let record = record?;
+            let fields = record.fields.iter().filter(|field| field.misfit.is_some());
+            count += if record.existence == Existence::Deleted { 0 } else { fields.count() as u64 };
+        }
+        Ok(count)
     }
 
     /// All records of which something that counts was said, ascending by id, deleted ones included.
@@ -111,13 +141,7 @@ impl Reader {
     /// As [`Reader::records`], from an id on; no record before it is looked at.
     pub fn records_from(&self, start: &str) -> impl Iterator<Item = Result<RecordView, EngineError>> + use<> {
         let reader = self.clone();
-        self.ids_from(start).filter_map(move |id| {
-            let view = id.and_then(|id| {
-                let record = reader.record(&id)?;
-                Ok(record.map(|(record, _)| reader.view(id, &record)))
-            });
-            view.transpose()
-        })
+        self.ids_from(start).filter_map(move |id| id.and_then(|id| reader.view(id)).transpose())
     }
 
     /// The ids of all records, ascending.

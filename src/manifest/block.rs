@@ -146,9 +146,9 @@ pub(super) fn texts<'a>(node: &'a Node, about: &str, faults: &mut Faults) -> Opt
 }
 
 /// One of a few words.
-pub(super) fn word<T: Copy>(node: &Node, about: &str, words: &[(&str, T)], faults: &mut Faults) -> Option<T> {
+pub(super) fn word<T: Clone>(node: &Node, about: &str, words: &[(&str, T)], faults: &mut Faults) -> Option<T> {
     let written = text(node, about, faults)?;
-    let found = words.iter().find(|(word, _)| *word == written).map(|(_, value)| *value);
+    let found = words.iter().find(|(word, _)| *word == written).map(|(_, value)| value.clone());
     if found.is_none() {
         let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
         faults.add(node.at, format!("{about} cannot be `{written}`"), among(written, &known, "it is one of"));

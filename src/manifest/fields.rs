@@ -6,7 +6,7 @@ use super::{
     ANY, Field,
     block::{self, Block},
     fault::{Faults, List, among},
-    form,
+    form, limits,
     records::side_list,
     rule,
     yaml::{Node, Value},
@@ -17,7 +17,8 @@ use crate::{
 };
 
 /// The keys of a field besides the names of the sides.
-pub(super) const FIELD: &[&str] = &["type", "of", "to", "rule", "write", "read_only", "required"];
+pub(super) const FIELD: &[&str] =
+    &["type", "of", "to", "rule", "write", "read_only", "required", "pattern", "length", "range"];
 /// The types by the manifest's names for them; `of` and `to` complete two of them.
 pub(super) const TYPES: &[&str] = &[
     "string",
@@ -61,6 +62,7 @@ pub(super) fn field(name: &str, node: &Node, setting: &Setting<'_>, faults: &mut
     };
     let write = whose_edits(&block, rule.as_ref(), &shown, setting, faults);
     let required = block.get("required").map_or(Some(false), |node| block::truth(node, &block.of("required"), faults));
+    let limits = limits::read(&block, kind.as_ref(), faults);
     block.done();
     let sides = match (shown.named, setting.sides) {
         (true, _) => Some(shown.names),
@@ -68,7 +70,7 @@ pub(super) fn field(name: &str, node: &Node, setting: &Setting<'_>, faults: &mut
         (false, None) => None,
     };
     let spec = FieldSpec { kind: kind?, rule: rule?, write: write?, sides };
-    Some(Field { spec, required: required?, forms: shown.forms })
+    Some(Field { spec, required: required?, limits: limits?, forms: shown.forms })
 }
 
 fn field_type(block: &Block<'_>, setting: &Setting<'_>, faults: &mut Faults) -> Option<FieldType> {

@@ -7,9 +7,11 @@
 //! whether two texts say the same.
 
 mod block;
+mod check;
 mod fault;
 mod fields;
 mod form;
+mod limits;
 mod permissions;
 mod read;
 mod records;
@@ -22,14 +24,17 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 
+pub use check::Check;
 pub use fault::Fault;
 pub use permissions::{FieldPattern, Role, Rows};
 pub use schema::schema;
 
 use crate::{
     codec,
-    field::{DeleteRule, FieldSpec, Form, Rule},
+    field::{DeleteRule, FieldSpec, Form, Misfit, Rule},
     id::{FieldName, SideName},
+    limit::Limits,
+    value::Value,
 };
 
 /// The longest manifest that is read; it has to fit into one event.
@@ -193,6 +198,16 @@ impl Default for Cooldown {
     }
 }
 
+/// What a match by the fields of `match_on` is good for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum LinkRule {
+    /// A suggestion: it waits for a person.
+    #[default]
+    Reviewed,
+    /// Where it is certain, the records are linked; otherwise it waits.
+    Certain,
+}
+
 /// A kind of record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RecordKind {
@@ -200,12 +215,16 @@ pub struct RecordKind {
     pub sides: Option<BTreeMap<SideName, String>>,
     /// The fields by which unlinked records are suggested to be the same, the most telling first.
     pub match_on: Vec<FieldName>,
+    /// Whether a certain match counts at once.
+    pub links: LinkRule,
     /// What becomes of a record that one side deleted and another edited.
     pub deletes: DeleteRule,
     /// The rule of its fields that have none of their own.
     pub rule: Rule,
     /// Its fields by our name for them; [`ANY`] stands for the rest.
     pub fields: BTreeMap<FieldName, Field>,
+    /// The rules across its fields, in the order of the file.
+    pub checks: Vec<Check>,
 }
 
 /// A field of a record kind.
@@ -215,8 +234,24 @@ pub struct Field {
     pub spec: FieldSpec,
     /// Whether a record has to have it.
     pub required: bool,
+    /// What its values have to be beyond their type.
+    pub limits: Limits,
     /// How sides write its values, where that differs from ours.
     pub forms: BTreeMap<SideName, Form>,
+}
+
+impl Field {
+    /// Checks a value of the field by itself.
+    ///
+    /// # Errors
+    /// With the first thing that does not fit; the value itself is never in the text.
+    pub fn check(&self, value: &Value) -> Result<(), Misfit> {
+        if self.required && value.is_null() {
+            return Err(Misfit::Required);
+        }
+        self.spec.kind.check(value)?;
+        self.limits.check(&self.spec.kind, value)
+    }
 }
 
 impl RecordKind {

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{
-    ANY, Field, RecordKind,
+    ANY, Field, LinkRule, RecordKind,
     block::{self, Block, entries},
+    check,
     fault::{At, Faults, List, among},
     fields::{self, Setting},
     read::name,
@@ -16,9 +17,11 @@ use crate::{
     id::{FieldName, SideName},
 };
 
-pub(super) const KIND: &[&str] = &["sides", "match_on", "deletes", "rule", "fields"];
+pub(super) const KIND: &[&str] = &["sides", "match_on", "links", "deletes", "rule", "fields", "checks"];
 pub(super) const DELETES: &[(&str, DeleteRule)] =
     &[("manual", DeleteRule::Manual), ("delete_wins", DeleteRule::DeleteWins), ("edit_wins", DeleteRule::EditWins)];
+
+pub(super) const LINKS: &[(&str, LinkRule)] = &[("reviewed", LinkRule::Reviewed), ("certain", LinkRule::Certain)];
 
 /// What the rest of the manifest says that matters to a kind.
 pub(super) struct Given<'a> {
@@ -94,6 +97,7 @@ fn kind(key: &Key, node: &Node, given: &Given<'_>, kinds: &[String], faults: &mu
     let block = Block::open(node, &about, KIND, &[], faults)?;
     let sides = block.get("sides").map(|node| sides_of_kind(key, node, &block.of("sides"), given, faults));
     let deletes = block.get("deletes").and_then(|node| deletes(node, &block.of("deletes"), faults));
+    let links = block.get("links").and_then(|node| block::word(node, &block.of("links"), LINKS, faults));
     let rule = block.get("rule").and_then(|node| shared_rule(node, &block.of("rule"), given.sides, faults));
     let rule = rule.unwrap_or_else(|| given.rule.clone());
     let setting = Setting { kind: &key.text, all_sides: given.sides, sides: sides.as_ref(), rule: &rule, kinds };
@@ -101,13 +105,17 @@ fn kind(key: &Key, node: &Node, given: &Given<'_>, kinds: &[String], faults: &mu
     let fields = fields.map(|node| read_fields(node, &block.of("fields"), &setting, faults));
     let match_on =
         block.get("match_on").map(|node| match_on(node, &block.of("match_on"), &field_names(block.node), faults));
+    let checks =
+        block.get("checks").map(|node| check::read(node, &block.of("checks"), &field_names(block.node), faults));
     block.done();
     Some(RecordKind {
         sides,
         match_on: match_on.unwrap_or_default(),
+        links: links.unwrap_or_default(),
         deletes: deletes.unwrap_or(given.deletes),
         rule,
         fields: fields?,
+        checks: checks.unwrap_or_default(),
     })
 }
 

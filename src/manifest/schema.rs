@@ -28,6 +28,9 @@ pub fn schema() -> Value {
             "rule": rule(),
             "shared_rule": shared_rule(),
             "role": role(),
+            "rows": rows(),
+            "check": check(),
+            "bounds": bounds(),
             "deletes": {
                 "description": "What becomes of a record that one side deleted and another edited.",
                 "enum": ["manual", "delete_wins", "edit_wins"],
@@ -70,7 +73,7 @@ fn top() -> Value {
             "minProperties": 2,
             "propertyNames": {
                 "$ref": "#/$defs/name",
-                "not": { "enum": ["type", "of", "to", "rule", "write", "read_only", "required"] },
+                "not": { "enum": ["type", "of", "to", "rule", "write", "read_only", "required", "pattern", "length", "range"] },
             },
             "additionalProperties": { "$ref": "#/$defs/side" },
         },
@@ -171,6 +174,10 @@ fn kind() -> Value {
             "type": "object",
             "additionalProperties": { "$ref": "#/$defs/text" },
         },
+        "links": {
+          "description": "What a match is good for: `reviewed`, a suggestion that waits for a person, or `certain`, where it is certain the records are linked.",
+          "enum": ["reviewed", "certain"]
+        },
         "match_on": { "description": "The fields by which unlinked records are suggested to be the same.", "$ref": "#/$defs/names" },
         "deletes": { "$ref": "#/$defs/deletes" },
         "rule": { "$ref": "#/$defs/shared_rule" },
@@ -179,6 +186,11 @@ fn kind() -> Value {
             "type": "object",
             "minProperties": 1,
             "additionalProperties": { "$ref": "#/$defs/field" },
+        },
+        "checks": {
+            "description": "Rules across its fields, asked of a portal's edit that touches one of them.",
+            "type": "array",
+            "items": { "$ref": "#/$defs/check" },
         },
     });
     block("A kind of record.", &["fields"], properties)
@@ -202,6 +214,9 @@ fn field() -> Value {
             "anyOf": [{ "type": "boolean" }, { "$ref": "#/$defs/name" }, { "$ref": "#/$defs/sides" }],
         },
         "required": { "description": "Whether a record has to have it.", "type": "boolean" },
+        "pattern": { "description": "A regular expression that the whole text has to fit.", "type": "string" },
+        "length": { "description": "In characters, or in elements of a list or set.", "$ref": "#/$defs/bounds" },
+        "range": { "description": "Of numbers, dates and times, both ends included.", "$ref": "#/$defs/bounds" },
     });
     let mut field = block("A field; SIDE: NAME gives its name on a side.", &["type"], properties);
     field["additionalProperties"] = json!({ "$ref": "#/$defs/on_side" });
@@ -211,6 +226,24 @@ fn field() -> Value {
         { "not": { "required": ["write", "read_only"] } },
     ]);
     field
+}
+
+fn bounds() -> Value {
+    let properties = json!({ "min": { "$ref": "#/$defs/text" }, "max": { "$ref": "#/$defs/text" } });
+    let mut bounds = block("From one value to another, or without one of the two.", &[], properties);
+    bounds["minProperties"] = json!(1);
+    bounds
+}
+
+fn check() -> Value {
+    let properties = json!({
+        "rule": {
+            "description": "What has to hold, in the Common Expression Language: record.start <= record.end. A rule that needs a field which the record does not have says nothing.",
+            "type": "string",
+        },
+        "message": { "description": "What people are told when it does not hold.", "$ref": "#/$defs/text" },
+    });
+    block("A rule across the fields of a record.", &["rule", "message"], properties)
 }
 
 fn on_side() -> Value {
@@ -255,14 +288,29 @@ fn rule() -> Value {
     })
 }
 
+fn rows() -> Value {
+    let texts = json!({ "type": "array", "items": { "$ref": "#/$defs/text" }, "minItems": 1 });
+    let condition = json!({
+        "description": "FIELD: VALUE or FIELD: [VALUE, VALUE]; all fields have to have one of theirs.",
+        "type": "object",
+        "minProperties": 1,
+        "additionalProperties": { "anyOf": [{ "$ref": "#/$defs/text" }, texts] },
+    });
+    let words = json!({
+        "description": "own: the person's record, company, and what refers to the person; company: what refers to the company.",
+        "enum": ["own", "company", "all"],
+    });
+    json!({ "anyOf": [words, block("A condition.", &["where"], json!({ "where": condition }))] })
+}
+
 fn role() -> Value {
     let properties = json!({
         "rows": {
             "description": "The records it reaches, by kind; \"*\" stands for the rest.",
             "type": "object",
-            "additionalProperties": { "enum": ["own", "company", "all"] },
+            "additionalProperties": { "$ref": "#/$defs/rows" },
         },
-        "read": { "description": "KIND.FIELD, KIND.* or \"*\".", "$ref": "#/$defs/names" },
+        "read": { "description": "KIND.FIELD, KIND.* or \"*\"; the field `existence` is whether and why the record exists.", "$ref": "#/$defs/names" },
         "write": { "description": "KIND.FIELD, KIND.* or \"*\".", "$ref": "#/$defs/names" },
     });
     block("What a role may do.", &["rows"], properties)
@@ -270,7 +318,7 @@ fn role() -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{fields, form, permissions, read, records, rule, sides};
+    use super::super::{check, fields, form, limits, permissions, read, records, rule, sides};
     use super::*;
 
     fn sorted<'a>(words: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
@@ -314,6 +362,9 @@ mod tests {
             (&defs["field"], fields::FIELD),
             (&defs["on_side"]["anyOf"][1], form::ON_SIDE),
             (&defs["role"], permissions::ROLE),
+            (&defs["rows"]["anyOf"][1], permissions::CONDITION),
+            (&defs["check"], check::CHECK),
+            (&defs["bounds"], limits::BOUNDS),
         ];
         for (block, read) in blocks {
             assert_eq!(keys(block), sorted(read.iter().copied()));
@@ -328,7 +379,7 @@ mod tests {
         assert_eq!(words(&defs["side"]["properties"]["connector"]), firsts(sides::CONNECTORS));
         assert_eq!(words(&defs["clock"]["anyOf"][0]), firsts(sides::STEPS));
         assert_eq!(words(&defs["deletes"]), firsts(records::DELETES));
-        assert_eq!(words(&defs["role"]["properties"]["rows"]["additionalProperties"]), firsts(permissions::ROWS));
+        assert_eq!(words(&defs["rows"]["anyOf"][0]), firsts(permissions::ROWS));
         assert_eq!(
             words(&defs["on_side"]["anyOf"][1]["properties"]["dates"]["anyOf"][0]),
             sorted(form::DATES.iter().copied())

@@ -31,7 +31,9 @@ pub fn advance(record: &mut Record, line: &mut Line, heard: &Heard, book: &Ruleb
     let header = &heard.event.header;
     let awaited = record.waiting.iter().any(|waiting| waiting.names.contains(&header.said));
     let set_aside = !record.contradicted.is_empty() || !record.copies.is_empty();
-    let odd = set_aside || book.is_void(&header.said) || line.find(&header.said).is_some();
+    // Where a side has merged records, what is said of those that ended has a place of its own.
+    let merged = record.side(&header.origin.side).is_some_and(|state| !state.gone.is_empty());
+    let odd = set_aside || merged || book.is_void(&header.said) || line.find(&header.said).is_some();
     let wakes = !record.timed && header.seen.is_some() && matches!(header.kind, Kind::Edit | Kind::Create);
     if odd || awaited && !wakes || record.unheard.contains(&header.said) {
         return Advance::Refold;
@@ -50,13 +52,8 @@ pub fn advance(record: &mut Record, line: &mut Line, heard: &Heard, book: &Ruleb
         }
         Kind::Sent | Kind::Receipt | Kind::Settled => report(record, line, heard, book),
         Kind::Delete | Kind::Restore | Kind::Refused | Kind::Parked | Kind::Released => Advance::Refold,
-        Kind::Link
-        | Kind::Unlink
-        | Kind::Absorb
-        | Kind::Associate
-        | Kind::Dissociate
-        | Kind::Manifest
-        | Kind::Clock => {
+        Kind::Link | Kind::Unlink | Kind::Absorb => Advance::Refold,
+        Kind::Associate | Kind::Dissociate | Kind::Manifest | Kind::Clock => {
             push(record, line, heard, parents);
             record.aside = record.aside.max(Some(header.said_at));
             Advance::Done

@@ -242,8 +242,11 @@ impl<'a> Fold<'a> {
                 lines.entry(&self.event(at).header.origin.side).or_default().push(at);
             }
         }
+        let gone = self.merged_away();
         for (side, mut line) in lines {
-            line.sort_by(|a, b| self.compare_places(*a, *b));
+            // What was said of records that the side has since merged away is older than all it says of the survivor.
+            let is_live = |at: u32| !gone.contains(&origin_key(&self.event(at).header.origin));
+            line.sort_by(|a, b| is_live(*a).cmp(&is_live(*b)).then_with(|| self.compare_places(*a, *b)));
             let mut shows = BTreeMap::new();
             // The event of each field's newest word, if it counts.
             let mut last: BTreeMap<&FieldName, u32> = BTreeMap::new();
@@ -676,6 +679,11 @@ pub(crate) fn is_counted(kind: &str, field: &FieldName, event: &Event, book: &Ru
     let origin = &event.header.origin;
     let time = book.corrected(&origin.side, event.header.said_at);
     **field == *EXISTENCE || book.at(time).field(kind, field).is_none_or(|spec| spec.counts(&origin.side))
+}
+
+/// A side and its own id for the record.
+pub(super) fn origin_key(origin: &Origin) -> (&str, &str) {
+    (&origin.side, origin.link.as_deref().unwrap_or_default())
 }
 
 fn raise<'a>(greatest: &mut Vec<(&'a Origin, Millis)>, origin: &'a Origin, time: Millis) {

@@ -170,6 +170,10 @@ pub struct SideState {
     pub newest: Millis,
     /// What it shows; kept for sides that are connected or were written to, ascending by field.
     pub shows: Vec<Shown>,
+    /// Mergers on the side since which the survivor has not been read: until then nothing is written to it.
+    pub unread: Vec<SaidId>,
+    /// Its own ids that it has merged into the present one, ascending.
+    pub gone: Vec<Box<str>>,
     /// The writes of which nothing is known yet, oldest first.
     pub in_flight: Vec<InFlight>,
     /// What waits.
@@ -286,6 +290,8 @@ impl Record {
                         link: None,
                         newest: Millis(i64::MIN),
                         shows: Vec::new(),
+                        unread: Vec::new(),
+                        gone: Vec::new(),
                         in_flight: Vec::new(),
                         parks: Vec::new(),
                     },

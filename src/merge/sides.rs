@@ -1,15 +1,17 @@
 //! What a fold knows of each side: its id for the record, what it shows, what is on its way there, what waits.
 
+use std::collections::BTreeSet;
+
 use crate::{
     event::{Detail, Event, Kind},
-    id::SideName,
+    id::{SaidId, SideName},
     merge::{
-        fold::{Fold, line_class},
+        fold::{Fold, line_class, origin_key},
         record::{InFlight, Park, Record},
     },
 };
 
-impl Fold<'_> {
+impl<'a> Fold<'a> {
     /// Fills in what is known of every side: its id, what it shows, which writes are on their way, what waits.
     pub(super) fn fill_sides(&self, record: &mut Record) {
         let counted = (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]);
@@ -23,10 +25,20 @@ impl Fold<'_> {
                 linked.push(at);
             }
         }
+        let mergers = self.mergers();
+        linked.extend(&mergers);
         linked.sort_by(|a, b| self.compare_places(*a, *b));
+        let gone = self.merged_away();
         for at in linked {
             let origin = &self.event(at).header.origin;
-            record.side_mut(&origin.side).link.clone_from(&origin.link);
+            if !gone.contains(&origin_key(origin)) {
+                record.side_mut(&origin.side).link.clone_from(&origin.link);
+            }
+        }
+        self.fill_unread(&mergers, record);
+        for state in &mut record.sides {
+            let ended = gone.iter().filter(|(side, _)| **side == *state.side);
+            state.gone = ended.map(|(_, link)| Box::from(*link)).collect();
         }
         let connected = &self.book.newest().sides;
         for state in &mut record.sides {
@@ -37,6 +49,34 @@ impl Fold<'_> {
         }
         self.fill_writes(record);
         self.fill_parks(record);
+    }
+
+    /// The mergers of two of a side's records.
+    fn mergers(&self) -> Vec<u32> {
+        let counted = (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]);
+        counted.filter(|at| self.event(*at).header.kind == Kind::Absorb).collect()
+    }
+
+    /// The sides' own ids that mergers ended.
+    pub(super) fn merged_away(&self) -> BTreeSet<(&'a str, &'a str)> {
+        let ended = |at: &u32| match &self.event(*at).payload.detail {
+            Detail::Other { record, .. } => record.side_and_link(),
+            _ => None,
+        };
+        self.mergers().iter().filter_map(ended).collect()
+    }
+
+    /// A merger is read once a reading of its survivor names it.
+    fn fill_unread(&self, mergers: &[u32], record: &mut Record) {
+        let counted = (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]);
+        let readings = counted.map(|at| &self.event(at).header).filter(|header| header.kind == Kind::Observe);
+        let named: BTreeSet<SaidId> = readings.flat_map(|header| header.seen.iter().flatten().copied()).collect();
+        for header in mergers.iter().map(|at| &self.event(*at).header) {
+            if !named.contains(&header.said) {
+                record.side_mut(&header.origin.side).unread.push(header.said);
+            }
+        }
+        record.sides.iter_mut().for_each(|state| state.unread.sort());
     }
 
     /// Whether a write of ours has left for the side, which may have lost its connector since.
@@ -59,7 +99,8 @@ impl Fold<'_> {
             let (by, of) = (self.event(outcome), self.event(sent));
             let is_receipt = by.header.kind == Kind::Receipt;
             let after = is_receipt && self.compare_places(sent, outcome).is_lt();
-            let took = is_receipt && !by.header.fields.is_empty();
+            // What made the record on a side is known to have by the link that it brought.
+            let took = is_receipt && !by.header.fields.is_empty() || by.header.kind == Kind::Link;
             let same = write_key(by) == write_key(of);
             let so_far = took || self.time[outcome as usize] >= self.time[sent as usize];
             by.header.origin.side == of.header.origin.side && (after || same && so_far)
@@ -112,6 +153,7 @@ impl Fold<'_> {
 pub(super) fn write_key(event: &Event) -> Option<&str> {
     match &event.payload.detail {
         Detail::Write(key) | Detail::Refusal { key, .. } => Some(key),
+        Detail::Other { label, .. } if event.header.kind == Kind::Link => Some(label),
         _ => None,
     }
 }

@@ -36,12 +36,19 @@ pub struct Plan {
     pub settled: Vec<Put>,
     /// What only a read-back can tell.
     pub doubts: Vec<FieldName>,
+    /// Whether the side has merged records and the survivor has to be read before anything is written.
+    pub unread: bool,
 }
 
 impl Plan {
+    /// Whether the side is to make the record.
+    pub fn makes(&self) -> bool {
+        self.puts.iter().any(|put| *put.field == *EXISTENCE && put.value == Value::bool(true))
+    }
+
     /// Whether the side is in agreement and knows it.
     pub fn is_empty(&self) -> bool {
-        self.puts.is_empty() && self.settled.is_empty() && self.doubts.is_empty()
+        self.puts.is_empty() && self.settled.is_empty() && self.doubts.is_empty() && !self.unread
     }
 }
 
@@ -53,6 +60,10 @@ pub fn plan(kind: &str, record: &Record, side: &str, edition: &Edition) -> Plan 
         return plan;
     }
     let state = record.side(side);
+    if state.is_some_and(|state| !state.unread.is_empty()) {
+        plan.unread = true;
+        return plan;
+    }
     let exists_there = exists_on(state);
     if record.existence == Existence::Deleted {
         if exists_there {

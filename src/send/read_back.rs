@@ -42,6 +42,8 @@ pub struct Seen {
     pub found: bool,
     /// The side's own id for it; another than asked for if the record lives on under it.
     pub link: Option<Box<str>>,
+    /// The side's own ids of records that it has merged into this one, as far as it says.
+    pub merged: Vec<Box<str>>,
     /// What it shows.
     pub fields: Vec<SeenField>,
     /// When the record last changed, or was deleted, by the side's clock.

@@ -32,6 +32,8 @@ pub struct Write {
     /// Whether someone may be waiting for it; a backfill's writes leave what they can spare to others.
     pub urgent: bool,
     pub(crate) puts: Vec<Put>,
+    /// The record under which what becomes of it is logged.
+    pub(crate) stream: RecordId,
 }
 
 impl Write {

@@ -104,9 +104,10 @@ pub(super) async fn drain(body: Body, until: Instant) {
 /// # Errors
 /// 415.
 pub(super) fn check_is_json(headers: &HeaderMap) -> Result<(), Problem> {
-    let declared = headers.get(header::CONTENT_TYPE).and_then(|declared| declared.to_str().ok()).unwrap_or_default();
-    let media = declared.split(';').next().unwrap_or_default().trim();
-    if media.eq_ignore_ascii_case("application/json") { Ok(()) } else { Err(Problem::of(MEDIA_TYPE)) }
+    let mut declared = headers.get_all(header::CONTENT_TYPE).iter();
+    let media = declared.next().and_then(|declared| declared.to_str().ok()?.split(';').next()).unwrap_or_default();
+    let is_json = media.trim().eq_ignore_ascii_case("application/json") && declared.next().is_none();
+    if is_json { Ok(()) } else { Err(Problem::of(MEDIA_TYPE)) }
 }
 
 /// Reads JSON of a known form.

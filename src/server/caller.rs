@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     event::{Author, AuthorKind},
-    history::Principal,
+    history::{Principal, Who},
     id::{NAME_BYTES_MAX, RecordId},
 };
 
@@ -80,11 +80,14 @@ impl Server {
     }
 }
 
-/// What a token with what it acts for may do.
+/// What a token, with whom it acts for, may do.
 ///
-/// Until roles are resolved by the history, a token with a role may do nothing.
-fn principal_of(token: &Token, _acting: &Acting) -> Option<Principal> {
-    token.role.is_none().then(Principal::operator)
+/// A role that the manifest does not have sees nothing. A role's words need a person: without one it is the token.
+fn principal_of(token: &Token, acting: &Acting) -> Principal {
+    let Some(role) = &token.role else { return Principal::operator() };
+    let user = acting.user.clone().unwrap_or_else(|| format!("token:{}", token.id));
+    let Acting { contact, company, .. } = acting.clone();
+    Principal::of(role, Who { user: user.into(), contact, company })
 }
 
 impl FromRequestParts<Server> for Caller {
@@ -101,8 +104,7 @@ impl FromRequestParts<Server> for Caller {
         })?;
         let token = token.ok_or_else(|| Problem::of(UNAUTHORIZED))?;
         let acting = acting(&token, &parts.headers)?;
-        let no_role = || Problem::of(FORBIDDEN).detail("the token's role is not one of the manifest's");
-        let principal = principal_of(&token, &acting).ok_or_else(no_role)?;
+        let principal = principal_of(&token, &acting);
         Ok(Caller { tenant, token, acting, principal })
     }
 }

@@ -66,7 +66,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 pub use self::{
     health::{Health, Running},
     hook::{Account, Call, Heard, Hook, Refusal},
-    problem::{Fault, Kind, Problem},
+    problem::{Fault, KINDS, Kind, NOT_FOUND, Problem},
     settings::{BODY_BYTES_MAX, BODY_DEPTH_MAX, Settings},
     tenants::{Doors, Tenant, Tenants},
     token::{NewToken, Token, TokenError, Tokens},

@@ -41,7 +41,7 @@ kinds! {
     UNAUTHORIZED "unauthorized" 401 "The caller is not known."
         "The token is missing, wrong or revoked, or a webhook's signature does not show that it is genuine and fresh."
     FORBIDDEN "forbidden" 403 "The caller may not do this."
-        "The token's role does not allow it, or the request acts for somebody else than its token is made for."
+        "Only operators may, or the request acts for somebody else than its token is made for."
     NOT_FOUND "not-found" 404 "There is nothing here."
         "There is no such address, or no such record or field for this caller. What a caller may not see is not there."
     METHOD "method-not-allowed" 405 "The address does not take this method."

@@ -20,8 +20,10 @@ use super::{
     connection::{Patient, Place, Places},
 };
 
-/// The most bytes of a request's head, and of what is read ahead.
-const HEAD_BYTES_MAX: usize = 64 << 10;
+/// The most bytes of what is read ahead on a connection.
+const READ_BYTES_MAX: usize = 64 << 10;
+/// The most bytes of a request's head.
+const HEAD_BYTES_MAX: usize = 32 << 10;
 /// The most headers.
 const HEADERS_MAX: usize = 100;
 /// So long nothing is accepted after the system had no more file descriptors, say.
@@ -108,7 +110,8 @@ impl Server {
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(settings.header_time)
-            .max_buf_size(HEAD_BYTES_MAX)
+            .max_buf_size(READ_BYTES_MAX)
+            .max_header_size(HEAD_BYTES_MAX)
             .max_headers(HEADERS_MAX)
             .serve_connection(stream, TowerToHyperService::new(router));
         let mut served = pin!(served);

@@ -163,7 +163,7 @@ impl Line {
         let found = fields.is_some();
         let mut fields = fields.unwrap_or_default();
         fields.retain(|seen| ask.fields.is_empty() || ask.fields.contains(&seen.field));
-        Ok(Seen { found, link: Some(link), fields, modified: Some(modified) })
+        Ok(Seen { found, link: Some(link), fields, modified: Some(modified), merged: Vec::new() })
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
     clock::{Clock, Millis},
     engine::EngineError,
     event::Author,
-    history::{Principal, Verdict},
+    history::{Decision, Principal, Verdict},
     id::{EventId, FieldName, RecordId},
     send::chance::Chance,
     value::Value,
@@ -257,14 +257,10 @@ impl Demo<'_> {
         self.told.rested = self.rest()?;
         let reader = self.world.engine().read(&Principal::operator());
         for verdict in reader.conflicts()?.into_iter().filter(|verdict| verdict.disputed) {
-            let lead = Author::user("team-lead");
-            self.world.engine().decide(
-                &verdict.record,
-                &verdict.field,
-                verdict.winner.value.clone(),
-                lead,
-                "the newer salutation is the customer's own wish",
-            )?;
+            let decision = Decision::of(&verdict.record, &verdict.field, verdict.winner.value.clone())
+                .by(Author::user("team-lead"))
+                .because("the newer salutation is the customer's own wish");
+            self.world.engine().decide(&Principal::operator(), decision)?;
             self.told.decisions.insert((verdict.record, verdict.field), verdict.winner.value);
         }
         self.say("a person has decided the open conflicts");

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The layout of derived state that this build writes; another one is rebuilt from the log.
-pub const LAYOUT: u32 = 2;
+pub const LAYOUT: u32 = 3;
 const FILE: &str = "checkpoint";
 const FORMING: &str = "checkpoint.new";
 
@@ -53,6 +53,10 @@ pub struct Checkpoint {
     pub rows: u64,
     /// How many pages of sources' numbers there were.
     pub pages: u64,
+    /// How many ids are resolved under another.
+    pub aliases: u64,
+    /// How many ties there are between ids, each counted from either end.
+    pub ties: u64,
     /// The totals at that sequence.
     pub counts: Counts,
     /// What is out of effect because its name was used elsewhere.
@@ -71,6 +75,18 @@ impl Checkpoint {
         let (body, hash) = bytes.split_at(length - 32);
         (digest(body).0 == *hash).then_some(())?;
         codec::decode::<Checkpoint>(body).ok().filter(|checkpoint| checkpoint.layout == LAYOUT)
+    }
+
+    /// Removes the checkpoint of a state directory, if there is one.
+    ///
+    /// # After a crash
+    /// It is there, or it is not.
+    pub fn withdraw(disk: &dyn Disk, dir: &Path) -> std::io::Result<()> {
+        if disk.list(dir)?.iter().any(|name| name == FILE) {
+            disk.remove(&dir.join(FILE))?;
+            disk.sync_dir(dir)?;
+        }
+        Ok(())
     }
 
     /// Replaces the checkpoint of a state directory.

@@ -1,6 +1,7 @@
 //! sled, opened with care: what it loses or breaks is rebuilt from the log.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
@@ -9,7 +10,7 @@ use std::{
 
 use sled::{Db, Tree};
 
-use super::{chunks, pages::Pages};
+use super::{chunks, pages::Pages, tie::Tie};
 use crate::{
     clock::Millis,
     codec::{self, CodecError},
@@ -66,6 +67,9 @@ pub struct Store {
     lines: Tree,
     sources: Tree,
     outbox: Tree,
+    aliases: Tree,
+    ties: Tree,
+    matches: Tree,
     dir: PathBuf,
     disk: Arc<dyn Disk>,
 }
@@ -99,11 +103,12 @@ impl Store {
                 .mode(sled::Mode::HighThroughput)
                 .open()?;
             let tree = |name: &str| db.open_tree(name);
-            Ok::<_, sled::Error>((db.clone(), tree("record")?, tree("line")?, tree("source")?, tree("outbox")?))
+            let records = [tree("record")?, tree("line")?, tree("source")?, tree("outbox")?];
+            Ok::<_, sled::Error>((db.clone(), records, [tree("alias")?, tree("tie")?, tree("match")?]))
         }));
         let opened = opened.unwrap_or_else(|_| Err(sled::Error::ReportableBug("sled panicked while opening".into())));
-        let (db, records, lines, sources, outbox) = opened?;
-        Ok(Store { db, records, lines, sources, outbox, dir: dir.to_owned(), disk })
+        let (db, [records, lines, sources, outbox], [aliases, ties, matches]) = opened?;
+        Ok(Store { db, records, lines, sources, outbox, aliases, ties, matches, dir: dir.to_owned(), disk })
     }
 
     /// Whether all is there that a checkpoint stands for: sled passes in silence over what it cannot read when it opens.
@@ -115,7 +120,8 @@ impl Store {
             let events = [&self.records, &self.lines].map(|tree| self.events_until(tree, checkpoint.seq));
             let [of_records, of_lines] = events;
             let all = (of_records?, of_lines?) == (checkpoint.seq.0, checkpoint.seq.0);
-            Ok::<_, StateError>(all && self.rows()? >= checkpoint.rows && self.pages()? >= checkpoint.pages)
+            let identity = self.aliases.len() as u64 == checkpoint.aliases && self.ties.len() as u64 == checkpoint.ties;
+            Ok::<_, StateError>(all && identity && self.rows()? >= checkpoint.rows && self.pages()? >= checkpoint.pages)
         };
         // As on open: sled may panic over what it finds.
         match panic::catch_unwind(AssertUnwindSafe(count)) {
@@ -269,6 +275,89 @@ impl Store {
         Ok(rows)
     }
 
+    /// The id under which a record is resolved, if that is another.
+    ///
+    /// # Errors
+    /// If sled fails, or holds something else.
+    pub fn alias(&self, id: &str) -> Result<Option<RecordId>, StateError> {
+        let bytes = self.aliases.get(id)?;
+        bytes.map(|bytes| decode(id, &bytes)).transpose()
+    }
+
+    /// Notes under which id a record is resolved; `None`: under its own.
+    ///
+    /// # Errors
+    /// If sled fails.
+    pub fn put_alias(&self, id: &str, canonical: Option<&RecordId>) -> Result<(), StateError> {
+        match canonical {
+            Some(canonical) => self.aliases.insert(id, codec::encode(canonical))?,
+            None => self.aliases.remove(id)?,
+        };
+        Ok(())
+    }
+
+    /// The newest statement about each pair that a record is part of.
+    ///
+    /// # Errors
+    /// If sled fails, or holds something else.
+    pub fn ties(&self, id: &str) -> Result<BTreeMap<RecordId, Tie>, StateError> {
+        let start = [id.as_bytes(), &[0]].concat();
+        let mut ties = BTreeMap::new();
+        for pair in self.ties.scan_prefix(&start) {
+            let (key, tie) = pair?;
+            let other = std::str::from_utf8(&key[start.len()..]).ok().and_then(|other| RecordId::new(other).ok());
+            ties.insert(other.ok_or_else(|| stampless(id))?, decode(id, &tie)?);
+        }
+        Ok(ties)
+    }
+
+    /// Notes the newest statement about a pair, under its first record.
+    ///
+    /// # Errors
+    /// If sled fails.
+    pub fn put_tie(&self, one: &str, other: &str, tie: Tie) -> Result<(), StateError> {
+        self.ties.insert([one.as_bytes(), &[0], other.as_bytes()].concat(), codec::encode(&tie))?;
+        Ok(())
+    }
+
+    /// Notes, or strikes out, that a record bears a value by which records are matched.
+    ///
+    /// # Errors
+    /// If sled fails.
+    pub fn put_match(&self, value: &[u8], record: &str, bears: bool) -> Result<(), StateError> {
+        let key = [value, &[0], record.as_bytes()].concat();
+        if bears {
+            self.matches.insert(key, &[])?
+        } else {
+            self.matches.remove(key)?
+        };
+        Ok(())
+    }
+
+    /// The records that bore a value, some of which may not bear it any more.
+    ///
+    /// # Errors
+    /// If sled fails.
+    pub fn matches(&self, value: &[u8]) -> Result<Vec<RecordId>, StateError> {
+        let start = [value, &[0]].concat();
+        let mut records = Vec::new();
+        for key in self.matches.scan_prefix(&start).keys() {
+            let key = key?;
+            let record = std::str::from_utf8(&key[start.len()..]).ok().and_then(|record| RecordId::new(record).ok());
+            records.extend(record);
+        }
+        Ok(records)
+    }
+
+    /// Takes the checkpoint back before records change their make-up: whoever opens a store without one makes it anew.
+    ///
+    /// # Errors
+    /// If a disk operation fails.
+    pub fn withdraw(&self) -> Result<(), StateError> {
+        Checkpoint::withdraw(&*self.disk, &self.dir)
+            .map_err(|source| self.io("withdraw the checkpoint in", &self.dir, source))
+    }
+
     /// Makes everything written so far durable and says what it stands for.
     ///
     /// # After a crash
@@ -280,7 +369,14 @@ impl Store {
         self.db.flush()?;
         // sled asks the kernel to write, not the disk to keep: its files are synced here, one by one.
         self.sync_files(&self.dir)?;
-        let checkpoint = Checkpoint { layout: LAYOUT, rows: self.rows()?, pages: self.pages()?, ..checkpoint.clone() };
+        let checkpoint = Checkpoint {
+            layout: LAYOUT,
+            rows: self.rows()?,
+            pages: self.pages()?,
+            aliases: self.aliases.len() as u64,
+            ties: self.ties.len() as u64,
+            ..checkpoint.clone()
+        };
         checkpoint.write(&*self.disk, &self.dir).map_err(|source| self.io("write a checkpoint in", &self.dir, source))
     }
 

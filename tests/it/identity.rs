@@ -1,1 +1,343 @@
 //! The right record: links, merges, undoing both.
+
+use std::collections::BTreeMap;
+
+use syncline::{
+    clock::{Clock, HandClock, Millis},
+    engine::{Engine, Said},
+    event::{Author, Detail, Draft, Kind, Origin},
+    history::Principal,
+    id::{FieldName, RecordId, SideName},
+    send::{Outcome, Receipt, Seen, SeenField, Write},
+    value::Value,
+};
+
+const MANIFEST: &str = "\
+syncline: 1
+tenant: acme
+public_url: https://sync.acme.example
+sides:
+  crm:
+    connector: hubspot
+    account: \"1\"
+    app: \"2\"
+    credentials: { token: env:T, webhook_secret: env:S }
+  portal:
+    connector: portal
+    deliver_to: https://portal.example.com/hooks/syncline
+    credentials: { webhook_secret: env:P }
+defaults: { rule: last_write_wins }
+records:
+  contact:
+    sides: { crm: contacts, portal: customer }
+    match_on: [email]
+    links: LINKS
+    deletes: edit_wins
+    fields:
+      email: { type: string, crm: email, portal: email }
+      phone: { type: string, crm: phone, portal: phone }
+      city: { type: string, crm: city, portal: city }
+";
+
+struct World {
+    engine: Option<Engine>,
+    dir: tempfile::TempDir,
+    clock: HandClock,
+    links: &'static str,
+}
+
+fn id(text: &str) -> RecordId {
+    RecordId::new(text).expect("a good id")
+}
+
+fn side(name: &str) -> SideName {
+    SideName::new(name).expect("a good name")
+}
+
+fn field(name: &str) -> FieldName {
+    FieldName::new(name).expect("a good name")
+}
+
+impl World {
+    fn new(links: &'static str) -> World {
+        let mut world = World {
+            engine: None,
+            dir: tempfile::tempdir().expect("a directory"),
+            clock: HandClock::at(Millis(1_000_000)),
+            links,
+        };
+        world.open();
+        world
+    }
+
+    fn open(&mut self) {
+        let manifest = MANIFEST.replace("LINKS", self.links);
+        let builder = Engine::builder(self.dir.path().join("store"));
+        let opened = builder.manifest(&manifest).clock(self.clock.clone()).open();
+        self.engine = Some(opened.expect("it opens").0);
+    }
+
+    fn engine(&self) -> &Engine {
+        self.engine.as_ref().expect("it is open")
+    }
+
+    fn populate(&self) {
+        for name in ["crm", "portal"] {
+            self.engine().set_populated(&side(name)).expect("it is said");
+        }
+    }
+
+    /// A side's own statement about its own record.
+    fn say(&self, side_name: &str, link: &str, at: i64, set: &[(&str, &str)]) -> RecordId {
+        let record = RecordId::on_side("contact", side_name, link).expect("a good id");
+        let origin = Origin { side: side(side_name), link: Some(link.into()), node: None };
+        let mut draft = Draft::new(Kind::Edit, record.clone(), origin, Millis(at), Author::user("ana"));
+        draft.words = set.iter().map(|(name, value)| (field(name), Value::text(value))).collect();
+        self.engine().say(vec![draft]).expect("it is said");
+        record
+    }
+
+    fn merge(&self, survivor: &str, loser: &str, at: i64) -> Said {
+        let on = |link: &str| RecordId::on_side("contact", "crm", link).expect("a good id");
+        let origin = Origin { side: side("crm"), link: Some(survivor.into()), node: None };
+        let mut draft = Draft::new(Kind::Absorb, on(survivor), origin, Millis(at), Author::user("ana"));
+        draft.detail = Detail::Other { record: on(loser), label: "merged".to_owned() };
+        self.engine().say(vec![draft]).expect("it is said").remove(0)
+    }
+
+    fn fields(&self, record: &str) -> BTreeMap<String, String> {
+        let view = self.engine().read(&Principal::operator()).get(record).expect("a read");
+        let fields = view.into_iter().flat_map(|view| view.fields);
+        fields.filter_map(|field| Some((field.name.to_string(), field.value.as_text()?.to_owned()))).collect()
+    }
+
+    fn due(&self, side_name: &str) -> Vec<Write> {
+        self.engine().due(side_name, 100).expect("it is asked").0
+    }
+
+    fn taken(&self, write: Write, link: Option<&str>) {
+        self.clock.advance(10);
+        let receipt = Receipt { link: link.map(Into::into), at: Some(self.clock.now()), shows: Vec::new() };
+        self.engine().outcome(vec![(write, Outcome::Applied(receipt))]).expect("it is told");
+    }
+
+    fn hashes(&self) -> (String, String) {
+        let reader = self.engine().read(&Principal::operator());
+        (reader.state_hash().expect("a hash").to_string(), reader.verdict_hash().expect("a hash").to_string())
+    }
+
+    /// Closed and opened, and made anew from the log, the store is what it was.
+    fn assert_rebuilds(&mut self) {
+        let before = self.hashes();
+        let audit = |engine: &Engine| engine.audit(false, &|_, _, _| {}).expect("an audit");
+        assert!(audit(self.engine()).is_sound(), "{:?}", audit(self.engine()).findings);
+        self.engine.take().expect("it is open").close().expect("it closes");
+        self.open();
+        assert_eq!(self.hashes(), before, "after closing");
+        self.engine = None;
+        self.open();
+        assert_eq!(self.hashes(), before, "after a crash");
+        self.engine = None;
+        let state = self.dir.path().join("store/state");
+        std::fs::remove_dir_all(state).expect("it is there");
+        self.open();
+        assert_eq!(self.hashes(), before, "after a rebuild");
+        assert!(audit(self.engine()).is_sound(), "{:?}", audit(self.engine()).findings);
+    }
+}
+
+#[test]
+fn a_record_made_on_a_side_is_one_with_what_the_side_made_of_it() {
+    let mut world = World::new("reviewed");
+    world.populate();
+    world.say("portal", "u7", 500_000, &[("email", "ana@example.com"), ("phone", "1")]);
+    let write = world.due("crm").remove(0);
+    assert!(write.create && write.link.is_none());
+    world.taken(write, Some("501"));
+    assert_eq!(world.fields("contact/crm:501")["phone"], "1");
+    assert_eq!(world.fields("contact/portal:u7")["phone"], "1");
+    world.say("crm", "501", 2_000_000, &[("phone", "2")]);
+    assert_eq!(world.fields("contact/portal:u7")["phone"], "2");
+    let write = world.due("portal").remove(0);
+    assert_eq!((write.link.as_deref(), write.create), (Some("u7"), false));
+    assert_eq!(world.engine().links(&id("contact/portal:u7")).expect("links").len(), 2);
+    world.assert_rebuilds();
+}
+
+#[test]
+fn nothing_is_made_on_a_side_before_all_that_it_has_is_known() {
+    let world = World::new("reviewed");
+    world.say("portal", "u7", 500_000, &[("email", "ana@example.com")]);
+    assert!(world.due("crm").is_empty());
+    world.populate();
+    assert_eq!(world.due("crm").len(), 1);
+}
+
+#[test]
+fn what_could_be_the_same_waits_for_a_person() {
+    let mut world = World::new("reviewed");
+    world.say("portal", "u7", 500_000, &[("email", "Ana@Example.com "), ("phone", "1")]);
+    world.say("crm", "501", 400_000, &[("email", "ana@example.com"), ("city", "Bern")]);
+    world.populate();
+    assert!(world.due("crm").is_empty() && world.due("portal").is_empty());
+    let suggestions = world.engine().suggestions().expect("suggestions");
+    assert_eq!(suggestions.len(), 2, "{suggestions:?}");
+    assert!(suggestions.iter().all(|one| one.certain));
+    let (one, other) = (id("contact/portal:u7"), id("contact/crm:501"));
+    world.engine().link(&one, &other, Author::user("eva"), "called").expect("it is said");
+    assert!(world.engine().suggestions().expect("suggestions").is_empty());
+    let write = world.due("crm").remove(0);
+    assert!(!write.create);
+    assert_eq!(world.fields("contact/portal:u7")["city"], "Bern");
+    world.assert_rebuilds();
+}
+
+#[test]
+fn a_refused_suggestion_is_made_on_either_side() {
+    let world = World::new("reviewed");
+    world.say("portal", "u7", 500_000, &[("email", "info@example.com"), ("phone", "1")]);
+    world.say("crm", "501", 400_000, &[("email", "info@example.com"), ("city", "Bern")]);
+    world.populate();
+    let (one, other) = (id("contact/portal:u7"), id("contact/crm:501"));
+    world.engine().unlink(&one, &other, Author::user("eva"), "two people").expect("it is said");
+    assert!(world.engine().suggestions().expect("suggestions").is_empty());
+    assert!(world.due("crm").remove(0).create);
+    assert!(world.due("portal").remove(0).create);
+}
+
+#[test]
+fn a_certain_match_is_linked_where_the_manifest_says_so_and_a_doubtful_one_is_not() {
+    let world = World::new("certain");
+    world.say("portal", "u7", 500_000, &[("email", "ana@example.com")]);
+    world.say("crm", "501", 400_000, &[("email", "ana@example.com")]);
+    world.say("portal", "u8", 500_000, &[("email", "bo@example.com")]);
+    world.say("crm", "502", 400_000, &[("email", "bo@example.com")]);
+    world.say("crm", "503", 400_000, &[("email", "bo@example.com")]);
+    world.populate();
+    assert_eq!(world.engine().canonical(&id("contact/portal:u7")).expect("an id"), id("contact/crm:501"));
+    assert_eq!(world.engine().canonical(&id("contact/portal:u8")).expect("an id"), id("contact/portal:u8"));
+    let created = world.due("crm").into_iter().chain(world.due("portal")).filter(|write| write.create).count();
+    assert_eq!(created, 0, "no duplicate is made");
+    assert_eq!(world.engine().twins().expect("twins").len(), 1);
+}
+
+#[test]
+fn an_undone_link_gives_every_field_back_to_its_record() {
+    let mut world = World::new("reviewed");
+    world.say("portal", "u7", 500_000, &[("email", "ana@example.com"), ("phone", "portal 0"), ("city", "Basel")]);
+    world.say("crm", "501", 400_000, &[("email", "ana@example.com"), ("phone", "crm 0"), ("city", "Bern")]);
+    world.populate();
+    let (one, other) = (id("contact/portal:u7"), id("contact/crm:501"));
+    world.engine().link(&one, &other, Author::user("eva"), "by mistake").expect("it is said");
+    for round in 1..=25 {
+        world.clock.advance(10_000);
+        let now = world.clock.now().0;
+        world.say("portal", "u7", now, &[("phone", &format!("portal {round}"))]);
+        world.say("crm", "501", now + 1, &[("city", &format!("crm {round}"))]);
+        for name in ["crm", "portal"] {
+            world.due(name).into_iter().for_each(|write| world.taken(write, None));
+        }
+    }
+    assert_eq!(world.fields("contact/crm:501")["phone"], "portal 25");
+    world.clock.advance(10_000);
+    world.engine().unlink(&one, &other, Author::user("eva"), "two people").expect("it is said");
+    assert_eq!(world.fields("contact/portal:u7")["phone"], "portal 25");
+    assert_eq!(world.fields("contact/portal:u7")["city"], "Basel");
+    assert_eq!(world.fields("contact/crm:501")["phone"], "crm 0");
+    assert_eq!(world.fields("contact/crm:501")["city"], "crm 25");
+    let old = |name: &str| world.due(name).into_iter().filter(|write| !write.create).flat_map(|write| write.fields);
+    let back: BTreeMap<String, String> = old("crm").map(pair).collect();
+    assert_eq!(back, BTreeMap::from([("phone".to_owned(), "crm 0".to_owned())]), "the CRM gets back what it had");
+    let back: BTreeMap<String, String> = old("portal").map(pair).collect();
+    assert_eq!(back, BTreeMap::from([("city".to_owned(), "Basel".to_owned())]));
+    world.assert_rebuilds();
+}
+
+fn pair((name, value): (FieldName, Value)) -> (String, String) {
+    (name.to_string(), value.as_text().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn two_deliveries_of_a_merge_with_a_third_id_and_a_late_edit_to_the_loser() {
+    let mut world = World::new("reviewed");
+    world.say("crm", "1", 100_000, &[("email", "ana@example.com"), ("phone", "1"), ("city", "Bern")]);
+    world.say("crm", "2", 110_000, &[("email", "ana@old.example.com"), ("phone", "2")]);
+    for _ in 0..2 {
+        world.merge("3", "1", 200_000);
+        world.merge("3", "2", 200_000);
+    }
+    // Made before the merger, heard of after it.
+    world.say("crm", "2", 150_000, &[("phone", "22")]);
+    for record in ["contact/crm:1", "contact/crm:2", "contact/crm:3"] {
+        assert_eq!(world.engine().canonical(&id(record)).expect("an id"), id("contact/crm:1"));
+    }
+    world.populate();
+    let (writes, asks) = world.engine().due("crm", 10).expect("it is asked");
+    assert!(writes.is_empty(), "nothing is written before the survivor was read");
+    assert_eq!(asks.iter().map(|ask| ask.link.as_deref()).collect::<Vec<_>>(), [Some("3")]);
+    assert!(world.due("portal").is_empty() || world.due("portal").iter().all(|write| write.create));
+    let shown = |name: &str, value: &str, at: i64| SeenField::plain(field(name), Value::text(value), Some(Millis(at)));
+    let fields =
+        vec![shown("email", "ana@example.com", 100_000), shown("phone", "22", 150_000), shown("city", "Bern", 100_000)];
+    let seen = Seen {
+        found: true,
+        link: Some("3".into()),
+        fields,
+        modified: Some(Millis(200_000)),
+        merged: vec!["1".into(), "2".into()],
+    };
+    world.engine().seen(asks[0].clone(), Ok(seen)).expect("it is told");
+    assert_eq!(world.fields("contact/crm:2")["phone"], "22");
+    assert_eq!(world.fields("contact/crm:3")["email"], "ana@example.com");
+    let (writes, asks) = world.engine().due("crm", 10).expect("it is asked");
+    assert!(writes.is_empty() && asks.is_empty(), "{writes:?} {asks:?}");
+    world.assert_rebuilds();
+}
+
+#[test]
+fn a_merger_that_only_a_reading_tells_of_is_one_too() {
+    let world = World::new("reviewed");
+    world.say("crm", "1", 100_000, &[("email", "ana@example.com"), ("phone", "1")]);
+    world.say("crm", "2", 110_000, &[("email", "bo@example.com"), ("phone", "2")]);
+    let fields = vec![SeenField::plain(field("phone"), Value::text("2"), Some(Millis(110_000)))];
+    let merged = vec!["2".into()];
+    let seen = Seen { found: true, link: Some("1".into()), fields, modified: Some(Millis(150_000)), merged };
+    world.engine().observe(&side("crm"), &id("contact/crm:1"), seen).expect("it is told");
+    assert_eq!(world.engine().canonical(&id("contact/crm:2")).expect("an id"), id("contact/crm:1"));
+    assert_eq!(world.fields("contact/crm:2")["phone"], "2");
+}
+
+#[test]
+fn who_is_one_record_depends_on_the_set_of_statements_alone() {
+    let said: Vec<Box<dyn Fn(&World)>> = vec![
+        Box::new(|world| drop(world.say("crm", "1", 100, &[("phone", "1")]))),
+        Box::new(|world| drop(world.say("crm", "2", 110, &[("phone", "2")]))),
+        Box::new(|world| drop(world.say("portal", "u", 120, &[("city", "Bern")]))),
+        Box::new(|world| drop(world.merge("3", "1", 200))),
+        Box::new(|world| drop(world.merge("3", "2", 200))),
+        Box::new(|world| tie(world, Kind::Link, "contact/portal:u", "contact/crm:2", 150)),
+        Box::new(|world| tie(world, Kind::Unlink, "contact/portal:u", "contact/crm:2", 300)),
+        Box::new(|world| tie(world, Kind::Link, "contact/portal:u", "contact/crm:1", 310)),
+    ];
+    fn tie(world: &World, kind: Kind, one: &str, other: &str, at: i64) {
+        let mut draft = Draft::new(kind, id(one), Origin::side(side("person")), Millis(at), Author::user("eva"));
+        draft.detail = Detail::Other { record: id(other), label: String::new() };
+        world.engine().say(vec![draft]).expect("it is said");
+    }
+    let mut hashes = Vec::new();
+    let mut order: Vec<usize> = (0..said.len()).collect();
+    for turn in 0..24 {
+        let world = World::new("reviewed");
+        order.iter().for_each(|at| said[*at](&world));
+        if turn % 3 == 0 {
+            order.iter().for_each(|at| said[*at](&world));
+        }
+        hashes.push(world.hashes());
+        // Another order each time, all of them different.
+        order.rotate_left(1 + turn % 5);
+        let length = order.len();
+        order.swap(turn % length, (turn * 3 + 1) % length);
+    }
+    hashes.dedup();
+    assert_eq!(hashes.len(), 1);
+}

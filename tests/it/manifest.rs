@@ -1,11 +1,12 @@
 //! What manifests mean.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use syncline::{
     field::{DateForm, DeleteRule, FieldType, Rule},
-    id::SideName,
+    id::{FieldName, SideName},
     manifest::{ANY, Connector, Fault, Manifest, Rows, Secret},
+    value::Value,
 };
 
 const PORTAL_HUBSPOT: &str = include_str!("examples/portal-hubspot.yaml");
@@ -67,12 +68,12 @@ fn the_portal_and_hubspot_example_means_what_it_says() {
     assert_eq!(manifest.deletes("contact"), DeleteRule::Manual);
 
     let customer = &manifest.permissions["customer"];
-    assert_eq!(customer.rows("contact"), Some(Rows::Own));
+    assert_eq!(customer.rows("contact"), Some(&Rows::Own));
     assert_eq!(customer.rows("deal"), None);
     assert!(customer.may_read("contact", "email") && customer.may_read("company", "name"));
     assert!(!customer.may_read("company", "domain") && !customer.may_write("contact", "email"));
     let staff = &manifest.permissions["staff"];
-    assert!(staff.rows("deal") == Some(Rows::All) && staff.may_write("company", "domain"));
+    assert!(staff.rows("deal") == Some(&Rows::All) && staff.may_write("company", "domain"));
 }
 
 #[test]
@@ -138,11 +139,28 @@ fn every_key_means_what_it_says() {
         [Rule::Max, Rule::Min, Rule::Manual, Rule::FirstWriteWins(None), Rule::LastWriteWins(None), Rule::Merge];
     assert_eq!(rules, expected);
 
+    let misfit = |name: &'static str, json: &str| {
+        let value = Value::from_json(json).expect("good JSON");
+        field(name).check(&value).err().map(|misfit| misfit.to_string())
+    };
+    assert_eq!(misfit("number", "\"S-1\""), None);
+    assert_eq!(misfit("number", "\"s-1\"").as_deref(), Some("is not of the form due"));
+    assert_eq!(misfit("number", "null").as_deref(), Some("is required"));
+    assert_eq!(misfit("seats", "501").as_deref(), Some("is not within 1 to 500"));
+    assert_eq!(misfit("remarks", "\"\""), None);
+    let checks = &manifest.kind("subscription").expect("the kind is there").checks;
+    let rules: Vec<_> = checks.iter().map(|check| (check.rule.as_str(), check.message.as_str())).collect();
+    assert_eq!(rules, [("!record.active || has(record.starts)", "an active subscription has begun")]);
+
     let role = &manifest.permissions["customer"];
     assert_eq!(
         ["subscription", "person", "ticket"].map(|kind| role.rows(kind)),
-        [Rows::Own, Rows::Company, Rows::All].map(Some)
+        [&Rows::Own, &Rows::Company, &Rows::All].map(Some)
     );
+    let values = ["basic", "plus"].map(Value::text).to_vec();
+    let plus = BTreeMap::from([(FieldName::new("plan").expect("a name"), values)]);
+    assert_eq!(manifest.permissions["desk"].rows("subscription"), Some(&Rows::Where(plus)));
+    assert!(manifest.permissions["desk"].may_read("person", "existence"));
     assert!(role.may_write("person", "anything") && !role.may_write("person", "else"));
 }
 
@@ -207,6 +225,12 @@ fn a_change_of_any_value_changes_the_meaning() {
         ("required: true", "required: false"),
         ("of: [basic, plus]", "of: [basic, plus, max]"),
         ("person: company", "person: own"),
+        ("plan: [basic, plus] }", "plan: [plus] }"),
+        ("S-[0-9]+", "S-[0-9]*"),
+        ("length: { max: 2000 }", "length: { max: 2001 }"),
+        ("range: { min: 1,", "range: { min: 2,"),
+        ("has(record.starts)", "has(record.renewed)"),
+        ("subscription has begun", "subscription has started"),
         ("subscription.mail", "subscription.plan"),
     ] {
         assert!(EVERY_KEY.contains(old), "{old}");

@@ -315,9 +315,9 @@ const BROKEN: &[(&str, &str, &[&str])] = &[
     ),
     (
         "type: email",
-        "type: email, pattern: \".+@.+\"",
+        "type: email, format: \".+@.+\"",
         &[
-            "11:29: field `email` of kind `contact` has no key `pattern`; its keys are `type`, `of`, `to`, `rule`, `write`, `read_only`, `required`, `crm`, `portal`",
+            "11:29: field `email` of kind `contact` has no key `format`; its keys are `type`, `of`, `to`, `rule`, `write`, `read_only`, `required`, `pattern`, `length`, `range`, `crm`, `portal`",
         ],
     ),
     (
@@ -430,6 +430,137 @@ const BROKEN: &[(&str, &str, &[&str])] = &[
         "rows: { contact: own }",
         "rows: { contact: mine }",
         &["19:32: `contact` in `rows` of role `customer` cannot be `mine`; it is one of `own`, `company`, `all`"],
+    ),
+    (
+        "rows: { contact: own }",
+        "rows: { contact: { where: { stage: [lead, cusomer], emial: x } } }",
+        &[
+            "19:57: `stage` of `where` of `contact` in `rows` of role `customer` is not one of lead, customer; write a value that the field can have",
+            "19:67: `emial` of `where` of `contact` in `rows` of role `customer` is about no field of kind `contact`; did you mean `email`?",
+        ],
+    ),
+    (
+        "rows: { contact: own }",
+        "rows: { contact: { where: { notes: x } } }",
+        &[
+            "19:50: `notes` of `where` of `contact` in `rows` of role `customer` is a field whose values a condition cannot name; choose a field of one of the types string, email, integer, decimal, boolean, date, choice, reference and any",
+        ],
+    ),
+    (
+        "rows: { contact: own }",
+        "rows: { contact: { when: { stage: lead } } }",
+        &[
+            "19:32: `contact` in `rows` of role `customer` has no `where`; write a word, such as `own`, or a condition: { where: { FIELD: VALUE } }",
+            "19:34: `contact` in `rows` of role `customer` has no key `when`; did you mean `where`?",
+        ],
+    ),
+    (
+        "rows: { contact: own }",
+        "rows: { contact: { where: {} } }",
+        &[
+            "19:41: `where` of `contact` in `rows` of role `customer` names no field; write `all` if every record is meant",
+        ],
+    ),
+    (
+        "rows: { contact: own }",
+        "rows: { contact: { where: { stage: [] } } }",
+        &["19:50: `stage` of `where` of `contact` in `rows` of role `customer` names no value; name at least one"],
+    ),
+    (
+        "email: { type: email }",
+        r#"email: { type: email, pattern: "(", range: { min: 1 } }"#,
+        &[
+            "11:38: `pattern` of field `email` of kind `contact` is no pattern; write a regular expression that the whole text has to fit, such as [A-Z]{2}[0-9]+; quote it",
+            "11:50: `range` of field `email` of kind `contact` has no meaning with its type; it is for numbers, dates and times",
+        ],
+    ),
+    (
+        "email: { type: email }",
+        r#"email: { type: email, pattern: "(" }"#,
+        &[
+            "11:38: `pattern` of field `email` of kind `contact` is no pattern; write a regular expression that the whole text has to fit, such as [A-Z]{2}[0-9]+; quote it",
+        ],
+    ),
+    (
+        "email: { type: email }",
+        "email: { type: email, length: { min: 5, max: 4 } }",
+        &["11:37: `length` of field `email` of kind `contact` has no room between `min` and `max`; exchange the two"],
+    ),
+    (
+        "email: { type: email }",
+        "email: { type: email, length: { most: 4 } }",
+        &[
+            "11:37: `length` of field `email` of kind `contact` says nothing; write `min`, `max` or both: { min: 1, max: 10 }",
+            "11:39: `length` of field `email` of kind `contact` has no key `most`; its keys are `min`, `max`",
+        ],
+    ),
+    (
+        "email: { type: email }",
+        "email: { type: email, length: {} }",
+        &[
+            "11:37: `length` of field `email` of kind `contact` says nothing; write `min`, `max` or both: { min: 1, max: 10 }",
+        ],
+    ),
+    (
+        "email: { type: email }",
+        "email: { type: email, length: { min: -1 } }",
+        &[
+            "11:44: `min` of `length` of field `email` of kind `contact` is not a whole number from 1 to 1048576; write digits only, such as 100",
+        ],
+    ),
+    (
+        "email: { type: email }",
+        "email: { type: date, length: { min: 1 }, pattern: x }",
+        &[
+            "11:36: `length` of field `email` of kind `contact` has no meaning with its type; it is for texts, lists and sets",
+            "11:57: `pattern` of field `email` of kind `contact` has no meaning with its type; it is for texts: string, email and long_text",
+        ],
+    ),
+    (
+        "email: { type: email }",
+        "email: { type: date, range: { min: 2026-02-30 } }",
+        &[
+            "11:42: `min` of `range` of field `email` of kind `contact` is no value of the field's type; write a value that the field can have",
+        ],
+    ),
+    (
+        "    match_on: [email]\n",
+        "    match_on: [email]\n    checks: [{ rule: record.emial != 'x', message: none }]\n",
+        &[
+            "10:22: rule 1 of `checks` of kind `contact` names `record.emial`, which is not among the kind's fields; did you mean `email`?",
+        ],
+    ),
+    (
+        "    match_on: [email]\n",
+        "    match_on: [email]\n    checks: [{ rule: record.email <, message: none }]\n",
+        &[
+            "10:22: rule 1 of `checks` of kind `contact` cannot be read at character 14; write it like `record.start <= record.end`",
+        ],
+    ),
+    (
+        "    match_on: [email]\n",
+        "    match_on: [email]\n    checks: [{ rule: email != 'x' }]\n",
+        &[
+            "10:14: rule 1 of `checks` of kind `contact` has no `message`; say in words for people what has to hold",
+            "10:22: rule 1 of `checks` of kind `contact` names `email`, which is not `record.FIELD`; name fields as record.FIELD, and put texts in quotation marks",
+        ],
+    ),
+    (
+        "    match_on: [email]\n",
+        "    match_on: [email]\n    checks: [{ message: none }]\n",
+        &[
+            "10:14: rule 1 of `checks` of kind `contact` has no `rule`; write what has to hold, such as `rule: record.start <= record.end`",
+        ],
+    ),
+    (
+        "    match_on: [email]\n",
+        "    match_on: [email]\n    checks: [{ rule: size(record.email), message: none }]\n",
+        &["10:22: rule 1 of `checks` of kind `contact` does not come to true or false; compare it with something"],
+    ),
+    (
+        "    match_on: [email]\n",
+        "    match_on: [email]\n    checks: record.email != 'x'\n",
+        &["10:13: `checks` of kind `contact` is not a list; write it in brackets: [a, b]"],
     ),
     (
         "rows: { contact: own }, ",

@@ -133,8 +133,13 @@ fn what_the_schema_refuses_the_reader_refuses_too() {
         ("scale: 100", "factor: 100"),
         ("dates: iso", "dates: 5"),
         ("person: company", "person: theirs"),
-        ("rows: {", "row: {"),
+        ("customer: { rows: {", "customer: { row: {"),
         ("required: true", "required: 1"),
+        ("length: { max: 2000 }", "length: {}"),
+        ("range: { min: 1,", "range: { from: 1,"),
+        ("message: an active", "text: an active"),
+        ("{ where: {", "{ when: {"),
+        ("plan: [basic, plus] }", "plan: [] }"),
     ] {
         assert_eq!(every_key.matches(old).count(), 1, "`{old}` is at one place");
         let broken = every_key.replacen(old, new, 1);

@@ -254,7 +254,7 @@ fn seen(value: &str, at: Millis) -> Seen {
         author: Author::engine(),
         earlier: Vec::new(),
     };
-    Seen { found: true, link: Some("17".into()), fields: vec![field], modified: Some(at) }
+    Seen { found: true, link: Some("17".into()), fields: vec![field], modified: Some(at), merged: Vec::new() }
 }
 
 #[test]

@@ -105,6 +105,7 @@ impl Setting {
         }
         let kind = KindSpec { fields, deletes: self.deletes[number], sides: None };
         let spec = |setting: &SideSetting| SideSpec {
+            own_ids: false,
             connected: setting.connected,
             resolution: if setting.coarse { 1000 } else { 1 },
         };

@@ -132,7 +132,7 @@ pub fn rules_with(fields: &[(&str, FieldType, Rule)], deletes: DeleteRule) -> Ru
     let spec =
         |kind: &FieldType, rule: &Rule| FieldSpec { kind: kind.clone(), rule: rule.clone(), write: None, sides: None };
     let fields = fields.iter().map(|(name, kind, rule)| ((*name).to_owned(), spec(kind, rule))).collect();
-    let connected = SideSpec { connected: true, resolution: 1 };
+    let connected = SideSpec { connected: true, resolution: 1, own_ids: false };
     let sides = ["crm", "portal", "billing"].map(|name| (side(name), connected.clone()));
     let kind = KindSpec { fields, deletes, sides: None };
     Rulebook::of(Edition { kinds: [("contact".to_owned(), kind)].into(), sides: sides.into() })

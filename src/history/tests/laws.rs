@@ -56,7 +56,7 @@ proptest! {
     fn standings_are_the_same_with_and_without_a_fold(sayings in some_sayings()) {
         let world = tell(&sayings);
         let reader = world.reader();
-        let story = reader.story("deal/1").expect("sound").expect("known");
+        let story = reader.story(&RecordId::new("deal/1").expect("good")).expect("sound").expect("known");
         let (_, events) = story.events(&reader).expect("sound");
         let (short, folded) = (Standings::of(&story, events), Standings::folded(&story, events));
         for (at, heard) in (0..).zip(events) {
@@ -71,12 +71,12 @@ proptest! {
     fn as_of_a_sequence_is_the_fold_of_the_events_up_to_it(sayings in some_sayings()) {
         let world = tell(&sayings);
         let reader = world.reader();
-        let story = reader.story("deal/1").expect("sound").expect("known");
+        let story = reader.story(&RecordId::new("deal/1").expect("good")).expect("sound").expect("known");
         let (_, events) = story.events(&reader).expect("sound");
         for upto in 1..=events.len() {
             let (record, _) = merge::fold(&events[..upto], &story.book);
             let then = reader.clone().at(Position::Seq(events[upto - 1].seq));
-            let told = then.story("deal/1").expect("sound").expect("known").record;
+            let told = then.story(&RecordId::new("deal/1").expect("good")).expect("sound").expect("known").record;
             prop_assert_eq!(told, record);
         }
     }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::{
     event::{Author, AuthorKind, Detail},
+    history::Decision,
     id::FieldName,
     merge::Reason,
 };
@@ -118,7 +119,10 @@ fn what_a_person_has_to_decide_says_how() {
 fn a_decision_names_who_why_and_what_was_settled() {
     let world = two("hand", r#""lost""#, r#""won""#);
     world.clock.set(at("15:00:00"));
-    let decided = world.engine.decide("deal/1", "hand", json(r#""won""#), Author::user("eva"), "customer called");
+    let decided = world.engine.decide(
+        &Principal::operator(),
+        Decision::of("deal/1", "hand", json(r#""won""#)).by(Author::user("eva")).because("customer called"),
+    );
     decided.expect("a decision");
     let verdict = world.verdict("hand");
     assert_eq!(
@@ -325,7 +329,13 @@ fn existence_has_its_own_sentences() {
     let disputed = world.reader().conflicts().expect("sound");
     let open: Vec<_> = disputed.iter().filter(|verdict| verdict.disputed).map(|v| (&*v.record, &*v.field)).collect();
     assert_eq!(open, [("deal/1", "existence")]);
-    world.engine.decide("deal/1", "existence", json("false"), Author::user("eva"), "a duplicate").expect("a decision");
+    world
+        .engine
+        .decide(
+            &Principal::operator(),
+            Decision::of("deal/1", "existence", json("false")).by(Author::user("eva")).because("a duplicate"),
+        )
+        .expect("a decision");
     assert_eq!(
         why("deal/1", &world),
         r#"deal/1 is deleted: eva decided on 2026-05-01 08:00:00 UTC ("a duplicate") that it does not exist; no other edit stands against it."#

@@ -15,20 +15,20 @@ use utoipa::ToSchema;
 
 use super::{
     Refusals,
-    edits::{self, ChangesBody, Speaker},
+    edits::{self, ChangesBody, MISSING, Read, Refused, Speaker},
     form::RecordBody,
 };
 use crate::{
     engine::{Engine, EngineError, Said},
     event::{Draft, Event, Named},
-    history::{Edit, Principal, Reader},
+    history::Reader,
     id::{EventId, Hashing, RecordId, Seq},
     rulebook::Edition,
     server::{
         Server,
         body::{check_is_json, parse},
         caller::Caller,
-        problem::{BAD_REQUEST, Fault, IN_PROGRESS, INVALID, KEY_REUSED, Problem, STALE},
+        problem::{BAD_REQUEST, IN_PROGRESS, INVALID, KEY_REUSED, NOT_FOUND, Problem, STALE},
         room,
         tenants::Tenant,
     },
@@ -67,7 +67,8 @@ pub struct SaidChange {
 /// Takes one or many edits, all of them or none, and answers once they are on disk, with the records as they are then and
 /// which sides show them already. With an `Idempotency-Key` a request may be repeated, also days later: it is answered
 /// with the events that it made, and the records as they are at that time. The author is the token's user, or the one
-/// that `Syncline-User` names, on behalf of `Syncline-Contact` and `Syncline-Company`.
+/// that `Syncline-User` names, on behalf of `Syncline-Contact` and `Syncline-Company`. A role changes what is among its rows;
+/// a record that is not is answered as one that is not there.
 #[utoipa::path(
     post, path = "/v1/changes", tag = "changes", security(("bearer" = [])),
     params(
@@ -89,11 +90,11 @@ pub async fn post(
     let source = key(&headers)?.map(|key| source(&caller, key));
     // Held until the answer is made: a repetition meanwhile could neither be recognised nor told from another request.
     let held = source.as_ref().map(|source| KeyHeld::of(&caller.tenant, source)).transpose()?;
-    let speaker = Speaker { side: caller.token.side.clone(), author: caller.author() };
     let principal = caller.principal.clone();
+    let speaker = Speaker { side: caller.token.side.clone(), author: caller.author(), principal };
     let work = move |engine: &Engine| {
-        let asked = Asked { engine, edition: engine.edition().map_err(|why| room::failed(&why))?, principal };
-        let said = asked.answer(&speaker, source.as_deref(), &body.bytes);
+        let asked = Asked { engine, edition: engine.edition().map_err(|why| room::failed(&why))?, speaker };
+        let said = asked.answer(source.as_deref(), &body.bytes);
         drop(held);
         said
     };
@@ -153,11 +154,11 @@ struct Kept {
 struct Asked<'a> {
     engine: &'a Engine,
     edition: Edition,
-    principal: Principal,
+    speaker: Speaker,
 }
 
 impl Asked<'_> {
-    fn answer(&self, speaker: &Speaker, source: Option<&str>, bytes: &[u8]) -> Result<SaidBody, Problem> {
+    fn answer(&self, source: Option<&str>, bytes: &[u8]) -> Result<SaidBody, Problem> {
         let hash = Hashing::new("syncline api request").update(bytes).digest().to_string();
         if let Some(source) = source
             && let Some(changes) = self.said_before(source, &hash)?
@@ -165,10 +166,10 @@ impl Asked<'_> {
             return self.body(true, changes);
         }
         let body: ChangesBody = parse(bytes)?;
-        let invalid = |errors: Vec<Fault>| Problem::of(INVALID).errors(errors);
-        let edits = edits::edits(self.engine, &self.edition, speaker, &body).map_err(invalid)?;
-        let stale = self.stale(&edits)?;
-        let mut drafts = self.drafts(edits)?;
+        let mut faults = Vec::new();
+        let changes = edits::read(&body, self.engine.now(), &mut faults);
+        let stale = self.stale(&changes)?;
+        let mut drafts = edits::drafts(self.engine, &self.speaker, changes, faults).map_err(refused)?;
         if !stale.is_empty() {
             return Err(Problem::of(STALE).current(stale));
         }
@@ -179,7 +180,7 @@ impl Asked<'_> {
         let said = self.engine.say(drafts).map_err(|why| room::failed(&why))?;
         let changes = records.into_iter().zip(said).map(|(record, said)| match said {
             Said::New { seq, id, .. } => {
-                tracing::info!(event = %id, %seq, %record, side = %speaker.side, "captured");
+                tracing::info!(event = %id, %seq, %record, side = %self.speaker.side, "captured");
                 SaidChange { record: record.to_string(), seq: Some(seq.0), id: Some(id.to_string()) }
             }
             Said::Duplicate => SaidChange { record: record.to_string(), seq: None, id: None },
@@ -209,33 +210,21 @@ impl Asked<'_> {
     ///
     /// Somebody who edits between this look and the writing is not lost either: an edit with a version supersedes
     /// exactly what was in it, so the two are concurrent and the field's rule decides.
-    fn stale(&self, edits: &[Edit]) -> Result<Vec<RecordBody>, Problem> {
+    fn stale(&self, changes: &[(usize, Read)]) -> Result<Vec<RecordBody>, Problem> {
         let reader = self.reader();
-        let mut told = BTreeSet::new();
         let mut stale = Vec::new();
-        for edit in edits {
-            let Some(version) = &edit.version else { continue };
-            let current = reader.get(&edit.record).map_err(|why| room::failed(&why))?;
-            if current.is_some_and(|view| view.version != *version) && told.insert(&edit.record) {
-                stale.extend(self.record(&reader, &edit.record)?);
+        for (_, change) in changes {
+            let (Some(record), Some(version)) = (&change.record, &change.version) else { continue };
+            let current = reader.get(record).map_err(|why| room::failed(&why))?;
+            if current.is_some_and(|view| view.version != *version) {
+                stale.extend(self.record(&reader, record)?);
             }
         }
         Ok(stale)
     }
 
-    fn drafts(&self, edits: Vec<Edit>) -> Result<Vec<Draft>, Problem> {
-        let (mut drafts, mut faults) = (Vec::new(), Vec::new());
-        for (change, edit) in edits.into_iter().enumerate() {
-            match self.engine.draft_of(edit) {
-                Ok(draft) => drafts.push(draft),
-                Err(why) => faults.push(edits::refusal(change, &why).ok_or_else(|| room::failed(&why))?),
-            }
-        }
-        if faults.is_empty() { Ok(drafts) } else { Err(Problem::of(INVALID).errors(faults)) }
-    }
-
     fn reader(&self) -> Reader {
-        self.engine.read(&self.principal)
+        self.engine.read(&self.speaker.principal)
     }
 
     fn record(&self, reader: &Reader, record: &str) -> Result<Option<RecordBody>, Problem> {
@@ -253,6 +242,17 @@ impl Asked<'_> {
             }
         }
         Ok(SaidBody { repeated, changes, records })
+    }
+}
+
+/// What a refusal is to the caller: a record that is not there is told as such if nothing else is wrong.
+fn refused(why: Refused) -> Problem {
+    match why {
+        Refused::Store(why) => room::failed(&why),
+        Refused::Faults(faults) if faults.iter().all(|fault| fault.code == MISSING) => {
+            Problem::of(NOT_FOUND).errors(faults)
+        }
+        Refused::Faults(faults) => Problem::of(INVALID).errors(faults),
     }
 }
 

@@ -10,14 +10,14 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Refusals,
-    edits::unfit,
+    edits::refusal,
     form::VerdictBody,
     query::{Asked, Named, RecordPath, limit, position},
     records::found,
 };
 use crate::{
     engine::{Engine, EngineError},
-    history::Position,
+    history::{Decision, Position},
     server::{
         Server,
         body::{check_is_json, parse},
@@ -91,7 +91,8 @@ pub struct DecideBody<'a> {
 
 /// Settle a field for good
 ///
-/// The decision supersedes all that now stands on the field, and goes out to every side. Its author is the caller's user.
+/// The decision supersedes all that now stands on the field, and goes out to every side. Its author is the caller's user;
+/// a role decides on fields that it may read and write.
 #[utoipa::path(
     post, path = "/v1/records/{kind}/{id}/decide", tag = "conflicts", security(("bearer" = [])), params(RecordPath),
     request_body(content = DecideBody, content_type = "application/json"),
@@ -107,22 +108,27 @@ pub async fn decide(
     let (principal, author) = (caller.principal.clone(), caller.author());
     let work = move |engine: &Engine| {
         let asked: DecideBody = parse(&body.bytes)?;
-        let fault = |code, message: String| {
-            Problem::of(INVALID).errors(vec![Fault { change: None, field: Some(asked.field.clone()), code, message }])
-        };
-        let value = Value::from_raw(asked.value).map_err(|why| fault("value", format!("the value {why}")))?;
+        let value = Value::from_raw(asked.value).map_err(|why| {
+            let message = format!("the value {why}");
+            Problem::of(INVALID).errors(vec![Fault {
+                change: None,
+                field: Some(asked.field.clone()),
+                code: "value",
+                message,
+            }])
+        })?;
         let record = path.record();
         let reader = engine.read(&principal);
-        // Who may not see a field is not told whether there is something to decide.
-        found(reader.why(&record, &asked.field))?;
-        match engine.decide(&record, &asked.field, value, author, &asked.why) {
+        let decision = Decision::of(&record, &asked.field, value).by(author).because(&asked.why);
+        match engine.decide(&principal, decision) {
             Ok(_) => found(reader.why(&record, &asked.field)),
-            Err(EngineError::Unfit { source, .. }) => {
-                let (_, code, message) = unfit(&source);
-                Err(fault(code, message))
+            Err(EngineError::Wordless { .. } | EngineError::NoRecord { .. } | EngineError::Name { .. }) => {
+                Err(Problem::of(NOT_FOUND))
             }
-            Err(EngineError::Wordless { .. } | EngineError::Name { .. }) => Err(Problem::of(NOT_FOUND)),
-            Err(why) => Err(room::failed(&why)),
+            Err(why) => {
+                let faults = refusal(None, &why).ok_or_else(|| room::failed(&why))?;
+                Err(Problem::of(INVALID).errors(faults))
+            }
         }
     };
     let verdict = server.work(&caller.tenant, work).await??;

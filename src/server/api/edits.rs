@@ -1,4 +1,4 @@
-//! What a request's changes are, checked all at once before any of them is said.
+//! What a request's changes are: checked, all of them at once, before any is said.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -12,11 +12,12 @@ use utoipa::ToSchema;
 use crate::{
     clock::Millis,
     engine::{Engine, EngineError, Unfit},
-    event::Author,
-    history::{EXISTENCE_NAME, Edit},
+    event::{Author, Draft},
+    history::{EXISTENCE_NAME, Edit, New, Principal},
     id::{FieldName, RecordId, SideName},
-    rulebook::{EXISTENCE, Edition},
+    rulebook::EXISTENCE,
     server::problem::Fault,
+    validate::FieldFault,
     value::Value,
 };
 
@@ -30,7 +31,7 @@ const AHEAD_MAX: i64 = 300_000;
 #[serde(deny_unknown_fields)]
 #[schema(title = "Changes")]
 pub struct ChangesBody<'a> {
-    /// One to a hundred; no two of them set one field of one record.
+    /// One to a hundred, each of another record.
     #[serde(borrow)]
     #[schema(min_items = 1, max_items = 100)]
     pub changes: Vec<EditBody<'a>>,
@@ -41,8 +42,12 @@ pub struct ChangesBody<'a> {
 #[serde(deny_unknown_fields)]
 #[schema(title = "Edit")]
 pub struct EditBody<'a> {
-    /// The record's id, `KIND/ID`; it need not be there yet. A side's own record is `KIND/SIDE:ID`.
-    pub record: String,
+    /// The record's id, `KIND/ID`; a side's own record is `KIND/SIDE:ID`. For operators it need not be there yet.
+    #[serde(default)]
+    pub record: Option<String>,
+    /// Instead of `record`: the kind of a record that is to be made. The answer has its id.
+    #[serde(default)]
+    pub create: Option<String>,
     /// The fields and their values; null clears one.
     #[serde(borrow)]
     #[schema(value_type = std::collections::BTreeMap<String, serde_json::Value>)]
@@ -82,35 +87,30 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 pub struct Speaker {
     /// The side.
     pub side: SideName,
-    /// The author.
+    /// The author, where the principal is an operator; a role's is the person in it.
     pub author: Author,
+    /// What may be said.
+    pub principal: Principal,
 }
 
-/// The edits that a request asks for.
-///
-/// # Errors
-/// With every fault of every change.
-pub fn edits(
-    engine: &Engine,
-    edition: &Edition,
-    speaker: &Speaker,
-    body: &ChangesBody<'_>,
-) -> Result<Vec<Edit>, Vec<Fault>> {
-    let mut faults = Vec::new();
-    let whole = |code, message: String| Fault { change: None, field: None, code, message };
-    if body.changes.is_empty() || body.changes.len() > CHANGES_MAX {
-        faults.push(whole("count", format!("a request has 1 to {CHANGES_MAX} changes, not {}", body.changes.len())));
-    }
-    if !edition.sides.contains_key(&speaker.side) {
-        faults.push(whole("side", format!("the manifest has no side {}, for which the token speaks", speaker.side)));
-    }
-    let mut set: BTreeSet<(RecordId, FieldName)> = BTreeSet::new();
-    let mut edits = Vec::new();
-    for (at, change) in body.changes.iter().enumerate().take(CHANGES_MAX) {
-        let mut told = Told { change: at, faults: &mut faults };
-        edits.extend(edit(engine, edition, speaker, change, &mut set, &mut told));
-    }
-    if faults.is_empty() { Ok(edits) } else { Err(faults) }
+/// One change, read and not yet checked against the manifest.
+pub struct Read {
+    /// Its record; `None`: one that is to be made.
+    pub record: Option<RecordId>,
+    /// The kind of a record that is to be made.
+    create: Option<String>,
+    set: Vec<(FieldName, Value)>,
+    /// What its author saw.
+    pub version: Option<String>,
+    at: Option<Millis>,
+}
+
+/// Why changes are not taken.
+pub enum Refused {
+    /// Their content cannot be taken; every fault of every change.
+    Faults(Vec<Fault>),
+    /// The store failed.
+    Store(EngineError),
 }
 
 /// Where the faults of one change go.
@@ -120,73 +120,112 @@ struct Told<'a> {
 }
 
 impl Told<'_> {
-    fn add(&mut self, field: Option<&str>, code: &'static str, message: String) {
-        self.faults.push(Fault { change: Some(self.change), field: field.map(str::to_owned), code, message });
+    fn add(&mut self, field: Option<&str>, code: &'static str, message: impl Into<String>) {
+        let (change, field, message) = (Some(self.change), field.map(str::to_owned), message.into());
+        self.faults.push(Fault { change, field, code, message });
     }
 }
 
-fn edit(
-    engine: &Engine,
-    edition: &Edition,
-    speaker: &Speaker,
-    change: &EditBody<'_>,
-    set: &mut BTreeSet<(RecordId, FieldName)>,
-    told: &mut Told<'_>,
-) -> Option<Edit> {
-    let record = match RecordId::new(&change.record) {
-        Ok(record) if !record.is_empty() => record,
-        Ok(_) => {
-            told.add(None, "record", "the record id is empty".to_owned());
-            return None;
+/// Reads what a request asks for; what cannot be read goes to `faults`, and the rest of it is still returned.
+pub fn read(body: &ChangesBody<'_>, now: Millis, faults: &mut Vec<Fault>) -> Vec<(usize, Read)> {
+    let count = body.changes.len();
+    if count == 0 || count > CHANGES_MAX {
+        let message = format!("a request has 1 to {CHANGES_MAX} changes, not {count}");
+        faults.push(Fault { change: None, field: None, code: "count", message });
+    }
+    let mut records: BTreeSet<RecordId> = BTreeSet::new();
+    let mut changes = Vec::new();
+    for (at, change) in body.changes.iter().enumerate().take(CHANGES_MAX) {
+        let mut told = Told { change: at, faults: &mut *faults };
+        let Some(read) = read_one(change, now, &mut told) else { continue };
+        if read.record.as_ref().is_some_and(|record| !records.insert(record.clone())) {
+            told.add(None, "twice", "the request changes this record already; put its fields into one change");
         }
-        Err(why) => {
-            told.add(None, "record", format!("the record id {why}"));
+        changes.push((at, read));
+    }
+    changes
+}
+
+fn read_one(change: &EditBody<'_>, now: Millis, told: &mut Told<'_>) -> Option<Read> {
+    let record = match (&change.record, &change.create) {
+        (Some(record), None) => match RecordId::new(record) {
+            Ok(record) if !record.is_empty() => Some(record),
+            Ok(_) => {
+                told.add(None, "record", "the record id is empty");
+                return None;
+            }
+            Err(why) => {
+                told.add(None, "record", format!("the record id {why}"));
+                return None;
+            }
+        },
+        (None, Some(_)) if change.version.is_some() => {
+            told.add(None, "version", "nobody has seen a record that is still to be made");
+            None
+        }
+        (None, Some(_)) => None,
+        _ => {
+            told.add(None, "record", "a change has either `record` or `create`");
             return None;
         }
     };
-    let kind = record.kind().to_owned();
-    if edition.kind(&kind).is_none() {
-        told.add(None, "kind", format!("the manifest has no record kind {kind}"));
-        return None;
-    }
     if change.set.0.is_empty() {
-        told.add(None, "empty", "the change sets no field".to_owned());
+        told.add(None, "empty", "the change sets no field");
     }
-    if change.at_ms.is_some_and(|at| at > engine.now().0.saturating_add(AHEAD_MAX)) {
-        told.add(None, "at", "the change is dated more than five minutes ahead".to_owned());
+    if change.at_ms.is_some_and(|at| at > now.0.saturating_add(AHEAD_MAX)) {
+        told.add(None, "at", "the change is dated more than five minutes ahead");
     }
-    let mut edit = Edit::of(record.clone(), speaker.side.clone()).by(speaker.author.clone());
-    edit.version.clone_from(&change.version);
-    edit.at = change.at_ms.map(Millis);
+    let mut set = Vec::new();
     for (name, raw) in &change.set.0 {
-        let field = match FieldName::new(name) {
-            Ok(field) if *field != *EXISTENCE && *field != *EXISTENCE_NAME => field,
-            Ok(_) => {
-                told.add(Some(name), "field", "existence is no field; decide it, or delete the record".to_owned());
-                continue;
+        match FieldName::new(name) {
+            Err(why) => told.add(Some(&shortened(name)), "unknown", format!("the field's name {why}")),
+            Ok(field) if *field == *EXISTENCE || *field == *EXISTENCE_NAME => {
+                told.add(Some(name), "unknown", "existence is no field; it is decided");
             }
-            Err(why) => {
-                told.add(Some(&shortened(name)), "field", format!("the field's name {why}"));
-                continue;
-            }
-        };
-        if !set.insert((record.clone(), field.clone())) {
-            told.add(Some(name), "twice", "the field is set twice in one request".to_owned());
-            continue;
-        }
-        let Some(spec) = edition.field(&kind, &field) else {
-            told.add(Some(name), "field", format!("the manifest has no field {field} for kind {kind}"));
-            continue;
-        };
-        match Value::from_raw(raw) {
-            Err(why) => told.add(Some(name), "value", format!("the value {why}")),
-            Ok(value) => match spec.kind.check(&value) {
-                Err(misfit) => told.add(Some(name), "type", format!("the value {misfit}")),
-                Ok(()) => edit.set.push((field, value)),
+            Ok(field) => match Value::from_raw(raw) {
+                Err(why) => told.add(Some(name), "value", format!("the value of {name} {why}")),
+                Ok(value) => set.push((field, value)),
             },
         }
     }
-    Some(edit)
+    let (create, version) = (change.create.clone(), change.version.clone());
+    Some(Read { record, create, set, version, at: change.at_ms.map(Millis) })
+}
+
+/// The statements that the changes are, if every one of them may be said; `faults` are those found before.
+///
+/// # Errors
+/// With every fault, or if the store fails.
+pub fn drafts(
+    engine: &Engine,
+    speaker: &Speaker,
+    changes: Vec<(usize, Read)>,
+    mut faults: Vec<Fault>,
+) -> Result<Vec<Draft>, Refused> {
+    let mut drafts = Vec::new();
+    for (at, change) in changes {
+        match draft(engine, speaker, change) {
+            Ok(draft) => drafts.push(draft),
+            Err(why) => faults.extend(refusal(Some(at), &why).ok_or(Refused::Store(why))?),
+        }
+    }
+    // By change, whichever step found them.
+    faults.sort_by_key(|fault| fault.change);
+    if faults.is_empty() { Ok(drafts) } else { Err(Refused::Faults(faults)) }
+}
+
+fn draft(engine: &Engine, speaker: &Speaker, change: Read) -> Result<Draft, EngineError> {
+    let Speaker { side, author, principal } = speaker;
+    let Read { record, create, set, version, at } = change;
+    let (side, author) = (side.clone(), author.clone());
+    match record {
+        Some(record) => engine.edit_draft(principal, Edit { record, side, set, author, version, at }),
+        None => {
+            let new = New { kind: create.unwrap_or_default(), side, set, author, at, once: None };
+            let (record, link) = engine.fresh_record(principal, &new)?;
+            engine.create_draft(principal, new, record, link)
+        }
+    }
 }
 
 /// The beginning of a name that is no name.
@@ -194,35 +233,35 @@ fn shortened(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(64).collect()
 }
 
-/// The field, code and message of a statement that does not fit.
-pub fn unfit(why: &Unfit) -> (Option<String>, &'static str, String) {
-    let (field, code) = match why {
-        Unfit::Side { .. } => (None, "side"),
-        Unfit::Kind(_) => (None, "kind"),
-        Unfit::Field { field, .. } => (Some(field.clone()), "field"),
-        Unfit::Twice { field } => (Some(field.to_string()), "twice"),
-        Unfit::Value { field, .. } => (Some(field.to_string()), "type"),
-    };
-    (field, code, why.to_string())
-}
-
-/// The fault that an engine's refusal of one change is; `None`: the store itself failed.
-pub fn refusal(change: usize, why: &EngineError) -> Option<Fault> {
+/// The faults that an engine's refusal stands for; `None`: the store itself failed.
+pub fn refusal(change: Option<usize>, why: &EngineError) -> Option<Vec<Fault>> {
+    let one = |field, code, message: String| Some(vec![Fault { change, field, code, message }]);
     match why {
+        EngineError::Invalid { faults, .. } => {
+            let fault = |fault: &FieldFault| {
+                let (field, message) = (Some(fault.field.clone()), fault.message.clone());
+                Fault { change, field, code: fault.code.name(), message }
+            };
+            Some(faults.iter().map(fault).collect())
+        }
         EngineError::Unfit { source, .. } => {
-            let (field, code, message) = unfit(source);
-            Some(Fault { change: Some(change), field, code, message })
+            let (field, code) = match source {
+                Unfit::Side { .. } => (None, "side"),
+                Unfit::Kind(_) => (None, "kind"),
+                Unfit::Field { field, .. } => (Some(field.clone()), "unknown"),
+                Unfit::Value { field, .. } => (Some(field.to_string()), "type"),
+            };
+            one(field, code, source.to_string())
         }
+        EngineError::NoRecord { .. } => one(None, MISSING, "there is no such record".to_owned()),
+        EngineError::Name { why, .. } => one(None, "kind", format!("the record kind {why}")),
         EngineError::Version { .. } => {
-            let message = "the version is none that was given out for this record".to_owned();
-            Some(Fault { change: Some(change), field: None, code: "version", message })
+            one(None, "version", "the version is none that was given out for this record".to_owned())
         }
-        EngineError::Statement { .. } => Some(Fault {
-            change: Some(change),
-            field: None,
-            code: "size",
-            message: "the change is too large".to_owned(),
-        }),
+        EngineError::Statement { .. } => one(None, "size", "the change is too large".to_owned()),
         _ => None,
     }
 }
+
+/// The code of a record that is not there, or that the caller may not see.
+pub const MISSING: &str = "missing";

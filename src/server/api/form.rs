@@ -94,6 +94,9 @@ pub struct FieldBody {
     pub conflict: bool,
     /// Whether a person is to decide.
     pub disputed: bool,
+    /// Why the value breaks the manifest, as a side's own may; it is kept all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub misfit: Option<String>,
     /// For each connected side that has the field, whether it shows this value; not in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sides: Option<BTreeMap<String, SideState>>,
@@ -187,6 +190,7 @@ impl FieldBody {
             reason: field.reason.name(),
             conflict: field.conflict,
             disputed: field.disputed,
+            misfit: field.misfit.clone(),
             sides: None,
         }
     }

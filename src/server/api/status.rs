@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     engine::{Engine, EngineError},
-    history::{EXISTENCE_NAME, Principal},
+    history::EXISTENCE_NAME,
     id::FieldName,
     merge::Existence,
     rulebook::EXISTENCE,
@@ -193,7 +193,7 @@ fn parked_of(engine: &Engine, id: &str, found: &mut Vec<ParkedField>) -> Result<
 
 /// Totals and parked writes speak of records that a role may not see.
 fn operators_only(caller: &Caller) -> Result<(), Problem> {
-    if caller.principal == Principal::operator() {
+    if caller.principal.is_operator() {
         return Ok(());
     }
     Err(Problem::of(FORBIDDEN).detail("only operators may ask this"))
