@@ -2,14 +2,14 @@
 
 use std::{error::Error, io, net::SocketAddr, path::PathBuf};
 
+use super::bench_hooks::HooksError;
 use crate::{
     engine::EngineError,
     log::LogError,
     manifest::Fault,
+    server::TokenError,
     service::{AskError, FleetError, OrderError, ServiceError},
 };
-use super::bench_hooks::HooksError;
-use crate::{engine::EngineError, log::LogError, manifest::Fault, server::TokenError};
 
 /// How a command that ran to its end ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,9 +120,9 @@ impl Failure {
     /// The exit code.
     pub fn code(&self) -> u8 {
         match self {
-            Failure::Use(_) | Failure::Order(OrderError::Side { .. } | OrderError::Name { .. }) => 2,
+            Failure::Use(_) | Failure::Token(TokenError::Unknown(_)) => 2,
+            Failure::Order(OrderError::Side { .. } | OrderError::Name { .. }) => 2,
             _ if matches!(self.of_engine(), Some(EngineError::NoStore(_))) => 2,
-            Failure::Use(_) | Failure::Token(TokenError::Unknown(_)) | Failure::Engine(EngineError::NoStore(_)) => 2,
             Failure::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => 2,
             _ => 1,
         }
@@ -141,12 +141,10 @@ impl Failure {
     }
 
     fn cure(&self) -> Option<&'static str> {
-        match self.of_engine()? {
         if let Failure::Token(TokenError::Unknown(_)) = self {
             return Some("`syncline token list` shows those that there are");
         }
-        let Failure::Engine(why) = self else { return None };
-        match why {
+        match self.of_engine()? {
             EngineError::NoStore(_) => Some("make one with `syncline init`, or name another with --store"),
             EngineError::Log(why) if why.is_disk_full() => {
                 Some("free some space and run the command again: what was taken in before is recognised")

@@ -83,8 +83,6 @@ pub(super) struct Core {
     pub(super) touched: BTreeSet<RecordId>,
     /// Whether what is touched now comes from bulk reading.
     pub(super) bulk: bool,
-    /// The sides and kinds of which nothing is made yet.
-    pub(super) unread: BTreeSet<(SideName, String)>,
     /// When each side was last heard of, by our clock, since the store was opened.
     pub(super) heard_of: BTreeMap<SideName, Millis>,
     /// Watches for fields that change hands too often.
@@ -136,7 +134,6 @@ impl Core {
             rows_changed: BTreeSet::new(),
             touched: BTreeSet::new(),
             bulk: false,
-            unread: BTreeSet::new(),
             heard_of: BTreeMap::new(),
             guard: LoopGuard::default(),
             held: HashMap::default(),

@@ -9,6 +9,7 @@ use super::{
     core::{Core, read_line},
     links::tie_draft,
     outbox::{Row, new_id_draft, origin_of},
+    sightings::whole,
 };
 use crate::{
     clock::Millis,
@@ -67,13 +68,7 @@ impl Engine {
     /// If the log or the state fails.
     pub fn observe(&self, side: &SideName, record: &RecordId, seen: Seen) -> Result<(), EngineError> {
         let core = self.core()?;
-        // Several ids of one side may lead to one record: the reading is of the one that it was asked under.
-        let link = match record.side_and_link().filter(|(of, _)| **of == **side && core.has_own_ids(side)) {
-            Some((_, link)) => Some(link.into()),
-            None => seen.link.clone(),
-        };
-        let record = core.canonical(record)?;
-        let ask = Ask { side: side.clone(), record, link, fields: Vec::new(), about: None };
+        let ask = whole(&core, side, record, &seen)?;
         let now = self.now();
         self.take_seen(core, &ask, seen, now)
     }

@@ -4,7 +4,6 @@
 //! newer word replaces an unsent older one. Before a write is handed out its `sent` event is on disk. A write of
 //! which nothing is known, after a crash or a time-out, is read back before anything else goes to its record.
 
-use super::{Engine, EngineError, core::Core, population::NEVER};
 use super::{
     Engine, EngineError,
     core::Core,
@@ -214,8 +213,7 @@ impl Engine {
     /// If the engine has stopped.
     pub fn next_due(&self, side: &str) -> Result<Option<Millis>, EngineError> {
         let core = self.core()?;
-        let can_leave = |row: &Row| !row.busy && row.not_before != NEVER;
-        let rows = core.rows.iter().filter(|((of, _), row)| **of == *side && can_leave(row));
+        let rows = core.rows.iter().filter(|((of, _), row)| **of == *side && !row.busy);
         Ok(rows.map(|(_, row)| row.not_before).min())
     }
 
@@ -272,8 +270,6 @@ impl Engine {
         let Some(key) = key else { return Ok(()) };
         let side = key.0.clone();
         let at = core.book.on_side(&side, now);
-        let unread = core.unread.contains(&(side.clone(), record.kind().to_owned()));
-        let Some(row) = core.rows.get_mut(&key) else { return Ok(()) };
         let open = state.side(&side).is_some_and(|state| !state.in_flight.is_empty());
         let link = origin_of(&state, &side).link;
         let blocked = plan.makes() && !open && core.making(record, &state, &key.0)? != Making::Free;
@@ -291,13 +287,8 @@ impl Engine {
             asks.push(Ask { side, record: record.clone(), link, fields, about });
             return Ok(());
         }
-        let makes = plan.puts.iter().any(|put| *put.field == *EXISTENCE && put.value == Value::bool(true));
-        if makes && unread {
-            row.not_before = NEVER;
-            return Ok(());
-        }
-        let write = Write { urgent: !row.bulk, ..Write::of(self, &side, record, &state, plan.puts, row.attempts) };
         let write = Write::of(self, &side, record, stream, &state, plan.puts, row.attempts);
+        let write = Write { urgent: !row.bulk, ..write };
         row.busy = true;
         if row.unsent.take().as_ref() != Some(&write.key) {
             drafts.push(write.sent_draft(&state, at));

@@ -8,6 +8,7 @@ use super::{Engine, EngineError, outbox::origin_of};
 use crate::{
     clock::Millis,
     event::{Author, Detail, Draft, Kind},
+    history::{Decision, Principal},
     id::{FieldName, RecordId, SideName},
     merge::{Existence, Record},
     rulebook::EXISTENCE,
@@ -109,6 +110,7 @@ impl Engine {
         field: Option<&str>,
         by: &Author,
     ) -> Result<Vec<Parked>, EngineError> {
+        let record = &self.canonical(record)?;
         let mut parked = Vec::new();
         self.parked_of(record, &mut parked)?;
         parked.retain(|park| {
@@ -163,6 +165,7 @@ impl Engine {
         by: Author,
         why: &str,
     ) -> Result<(), EngineError> {
+        let record = &self.canonical(record)?;
         let peek = self.peek(record)?;
         let shown = peek.as_ref().and_then(|peek| {
             let field = inner_text(field);
@@ -176,7 +179,8 @@ impl Engine {
         if !is_field {
             return Err(EngineError::Existence { record: record.clone() });
         }
-        self.decide(record, field, value.unwrap_or_else(Value::null), by, why).map(|_| ())
+        let decision = Decision::of(record, field, value.unwrap_or_else(Value::null)).by(by).because(why);
+        self.decide(&Principal::operator(), decision).map(|_| ())
     }
 }
 

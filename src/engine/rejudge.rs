@@ -14,6 +14,7 @@ use super::{
 use crate::{
     clock::Millis,
     event::Author,
+    history::{Decision, Principal},
     id::{FieldName, RecordId},
     manifest::Manifest,
     merge::{self, Field, Reason},
@@ -140,7 +141,8 @@ impl Engine {
         let mut done = 0;
         for (record, field, value) in &found.decisions {
             if let Some(value) = value {
-                self.decide(record, field, value.clone(), by.clone(), &why)?;
+                let decision = Decision::of(record, field, value.clone()).by(by.clone()).because(&why);
+                self.decide(&Principal::operator(), decision)?;
                 done += 1;
             }
         }

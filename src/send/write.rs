@@ -41,6 +41,7 @@ impl Write {
     pub fn unplanned(side: SideName, record: RecordId, key: &str) -> Self {
         Write {
             side,
+            stream: record.clone(),
             record,
             link: None,
             create: false,
@@ -49,6 +50,7 @@ impl Write {
             key: key.to_owned(),
             author: Author::default(),
             attempts: 0,
+            urgent: true,
             puts: Vec::new(),
         }
     }

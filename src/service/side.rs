@@ -105,12 +105,10 @@ impl SideService {
         let engine = reader.engine().clone();
         let side = reader.name().clone();
         let sender = reach.connector.clone().map(|to| Sender::new(engine.clone(), side.clone(), to, settings));
-        for kind in &*reader.kinds {
-            let read = reader.marks.of(&side).backfill.get(kind).is_some_and(|mark| mark.done.is_some());
-            match read || reader.source.is_none() {
-                true => engine.populated(&side, kind)?,
-                false => engine.hold_creates(&side, kind)?,
-            }
+        // What cannot be read as a whole is not waited for; what was read may have been said by another process only half.
+        let is_reached = reach.connector.is_some() || reach.source.is_some();
+        if is_reached && reader.unread_kind().is_none() && !engine.is_populated(&side)? {
+            engine.set_populated(&side)?;
         }
         // A new sender has tried nothing yet.
         alarms.clear(&side, AlarmKind::Paused);

@@ -11,7 +11,7 @@ use super::{
     alarm::{Alarm, AlarmKind, Alarms},
     backfill::BackfillProgress,
     marks::Marks,
-    reach::{Context, Dialects, InProcess, OwnNames},
+    reach::{Context, Dialects, InProcess},
     reader::{Reader, ServiceError, kinds_on},
     reconcile::Report,
     side::{SideService, Turn},
@@ -124,7 +124,7 @@ impl Tenant {
             engine: Engine::builder(&store),
             store,
             dialects: Arc::new(InProcess::default()),
-            links: Box::new(|engine| Arc::new(OwnNames(engine.clone()))),
+            links: Box::new(|engine| Arc::new(engine.clone())),
             sending: send::Settings::default(),
         }
     }

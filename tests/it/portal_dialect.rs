@@ -749,7 +749,12 @@ async fn through_faults_everything_arrives_and_nothing_is_made_twice() {
         for n in 0..10 {
             let edit = Edit::of(record(&format!("contact/crm:{n}")), SideName::new("crm").expect("a name"));
             let phone = Value::text(&format!("{n}-{round}"));
-            engine.edit(edit.set(field("phone"), phone).by(Author::user("ana"))).expect("taken");
+            engine
+                .edit(
+                    &syncline::history::Principal::operator(),
+                    edit.set(field("phone"), phone).by(Author::user("ana")),
+                )
+                .expect("taken");
             clock.advance(10);
         }
         for _ in 0..200 {

@@ -4,8 +4,6 @@
 //! [`statement`] says what each means, [`author`] who did it. Before going live, [`property`] compares the account's properties with the manifest and
 //! [`breach`] the records that are there. [`object`] knows the names of its types.
 //!
-//! Going out, [`account`] is the side as a whole; `connector` delivers writes, `read` answers what HubSpot shows, `find` finds what a
-//! lost answer made, `pages` walks through everything. All calls go through [`client`].
 //! Going out: [`account`] is the side as a whole; `connector` delivers writes, `read` says what HubSpot shows, `find` looks for what
 //! a lost answer made, `pages` walks through everything. All calls go through [`client`].
 

@@ -151,7 +151,13 @@ impl HubSpot {
         }
         let wanted = looking.shape.properties.iter().filter(|(field, _)| looking.wants(field));
         let fields = wanted.filter_map(|(field, property)| self.seen_field(looking.shape, field, property, row));
-        Seen { found: true, link: Some(row.id.as_str().into()), fields: fields.collect(), modified: row.updated_at }
+        Seen {
+            found: true,
+            link: Some(row.id.as_str().into()),
+            fields: fields.collect(),
+            modified: row.updated_at,
+            ..Seen::default()
+        }
     }
 
     fn seen_field(&self, shape: &Shape, field: &FieldName, property: &str, row: &Row) -> Option<SeenField> {

@@ -206,6 +206,7 @@ fn shows(members: &mut Members<'_>, kind: &str, translation: &Translation) -> Re
     let mut seen = Seen {
         found: members.take("found").map(|at| at.truth()).transpose()?.unwrap_or(true),
         link: members.take("id").map(|at| at.name()).transpose()?.map(String::into_boxed_str),
+        merged: Vec::new(),
         fields: Vec::new(),
         modified: members.take("modified").map(|at| at.time()).transpose()?,
     };

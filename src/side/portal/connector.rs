@@ -408,11 +408,6 @@ impl Portal {
             create: about.create,
             delete: !about.create && about.fields.is_empty(),
             fields: about.fields.clone(),
-            key: about.key.clone(),
-            author: Author::default(),
-            attempts: 0,
-            urgent: true,
-            puts: Vec::new(),
             ..Write::unplanned(ask.side.clone(), ask.record.clone(), &about.key)
         };
         // A write that cannot be put into words now was never sent; it is planned anew.
@@ -436,6 +431,7 @@ impl Portal {
                     fields: write.fields.iter().filter(|_| !write.delete).map(shown).collect(),
                     modified: receipt.at.or_else(|| Some(self.clock.now())),
                     link: receipt.link.or(none.link),
+                    merged: Vec::new(),
                 })
             }
         }

@@ -119,13 +119,12 @@ fn what_someone_has_just_edited_goes_out_before_a_backfill() {
     fill(&rig, 300);
     rig.open();
     let engine = rig.engine().clone();
-    engine.populated(&side_name("portal"), "person").expect("open");
     // The pages are in, and nothing has been sent yet.
     let shelf = rig.crm.side();
     let seen = |record: &syncline::id::RecordId| {
         let (link, modified, fields) = shelf.read(record).expect("there");
         let fields = fields.expect("alive");
-        (record.clone(), Seen { found: true, link: Some(link), fields, modified: Some(modified) })
+        (record.clone(), Seen { found: true, link: Some(link), fields, modified: Some(modified), ..Seen::default() })
     };
     let all = shelf.records().map(seen).collect();
     engine.observe_all(&side_name("crm"), all, true).expect("open");
@@ -283,7 +282,7 @@ fn one_record_is_reconciled_by_itself() {
 
 fn reading(value: &str, changed: Millis) -> Seen {
     let shown = SeenField::plain(field("phone"), Value::text(value), Some(changed));
-    Seen { found: true, link: Some("1001".into()), fields: vec![shown], modified: Some(changed) }
+    Seen { found: true, link: Some("1001".into()), fields: vec![shown], modified: Some(changed), ..Seen::default() }
 }
 
 /// A side answered 200 and lost the write in a restore of its database: it shows its own older value again, with its old date.

@@ -96,7 +96,13 @@ impl Shelf {
         let all: Vec<RecordId> = side.records().cloned().collect();
         let sighting = |record: &RecordId| {
             let (link, modified, fields) = side.read(record)?;
-            let seen = Seen { found: true, link: Some(link.clone()), fields: fields?, modified: Some(modified) };
+            let seen = Seen {
+                found: true,
+                link: Some(link.clone()),
+                fields: fields?,
+                modified: Some(modified),
+                ..Seen::default()
+            };
             keep(&seen).then_some(Sighting { link, seen })
         };
         let all: Vec<Sighting> = all.iter().filter_map(sighting).collect();

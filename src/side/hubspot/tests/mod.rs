@@ -140,18 +140,8 @@ fn words(set: &[(&str, &str)]) -> Vec<(FieldName, Value)> {
 fn update(kind: &str, id: u64, set: &[(&str, &str)]) -> Write {
     let link = id.to_string();
     let record = RecordId::on_side(kind, "crm", &link).expect("an id");
-    Write {
-        side: side(),
-        key: format!("key-of-{record}"),
-        record,
-        link: Some(link.into()),
-        create: false,
-        delete: false,
-        fields: words(set),
-        author: Author::default(),
-        attempts: 0,
-        puts: Vec::new(),
-    }
+    let key = format!("key-of-{record}");
+    Write { link: Some(link.into()), fields: words(set), ..Write::unplanned(side(), record, &key) }
 }
 
 /// A write that is to make a record.
