@@ -12,6 +12,7 @@ use super::{
     guard::LoopGuard,
     identity::{self, Identity},
     outbox::Row,
+    trace,
 };
 use crate::{
     clock::{Clock, Hlc, Millis},
@@ -228,11 +229,13 @@ impl Core {
         let mut said = Vec::with_capacity(sealed.len());
         for (one, fresh) in sealed.into_iter().zip(fresh) {
             if !fresh {
+                trace::repeated(&one.event);
                 said.push(Said::Duplicate);
                 continue;
             }
             let place = places.next().expect("every appended entry has a place");
             let (id, name) = (one.id(), one.event.header.said);
+            trace::heard(&one.event, id, name, seq);
             let contradicted = self.counts.contradicted;
             let waiting = self.counts.waiting;
             self.apply(log, Heard { seq, place, event: one.event })?;

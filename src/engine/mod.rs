@@ -19,6 +19,7 @@ mod peek;
 mod rejudge;
 mod replay;
 mod sightings;
+mod trace;
 
 use std::{
     path::PathBuf,

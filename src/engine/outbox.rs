@@ -8,6 +8,7 @@ use super::{
     Engine, EngineError,
     core::Core,
     links::{Making, tie_draft},
+    trace,
 };
 use crate::{
     clock::Millis,
@@ -293,6 +294,7 @@ impl Engine {
         if row.unsent.take().as_ref() != Some(&write.key) {
             drafts.push(write.sent_draft(&state, at));
         }
+        trace::sent(&write);
         writes.push(write);
         Ok(())
     }
@@ -330,6 +332,7 @@ impl Engine {
             let at = core.book.on_side(&write.side, now);
             let row = core.rows.entry(key).or_insert_with(|| Row::since(now));
             row.busy = false;
+            trace::answered(&write, &outcome);
             match outcome {
                 Outcome::Applied(receipt) => {
                     (row.attempts, row.since) = (0, now);
