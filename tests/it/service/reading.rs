@@ -350,7 +350,7 @@ fn a_side_that_cannot_be_asked_ends_a_reconcile_and_not_the_service() {
     rig.step();
     let now = rig.clock.now();
     rig.crm.cut(now, now.plus(3 * HOUR));
-    rig.pass(3 * HOUR, 5 * MINUTE);
+    rig.pass(3 * HOUR - 10 * MINUTE, 5 * MINUTE);
     let report = rig.tenant().last_reconcile("crm").expect("it was begun");
     assert!(report.stopped.is_some() && report.done.is_none());
     rig.pass(2 * HOUR, 5 * MINUTE);
