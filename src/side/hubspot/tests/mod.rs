@@ -16,7 +16,6 @@ use tokio::net::TcpListener;
 use super::{Address, Credential, HubSpot, Setting};
 use crate::{
     clock::{Clock, HandClock, Millis},
-    event::Author,
     id::{FieldName, RecordId, SideName},
     manifest::Manifest,
     send::{Ask, Connector, InDoubt, Outcome, Receipt, Seen, Write},
