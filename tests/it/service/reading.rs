@@ -30,7 +30,11 @@ fn a_backfill_killed_half_way_goes_on_where_it_was() {
     let mut rig = Rig::closed(manifest(WEBHOOKS, WEBHOOKS));
     fill(&rig, 1_050);
     rig.open();
-    rig.crm.pages_left.store(4, Ordering::SeqCst);
+    rig.crm.pages_left.store(1, Ordering::SeqCst);
+    rig.step();
+    // By now the other side is done, so that nothing but these pages keeps how far they are.
+    rig.clock.advance(MINUTE);
+    rig.crm.pages_left.store(3, Ordering::SeqCst);
     rig.step();
     let status = rig.tenant().status().expect("open");
     let crm = &status.sides[0].backfill[0];
