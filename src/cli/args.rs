@@ -535,11 +535,11 @@ pub enum Sim {
     #[command(after_help = "\
 Examples:
   HUBSPOT_SECRET=s3cret syncline sim hubspot --records 100
-  syncline sim hubspot --listen 127.0.0.1:8700 --webhooks-to http://127.0.0.1:8080/hooks/crm --secret env:HUBSPOT_SECRET
+  syncline sim hubspot --webhooks-to http://127.0.0.1:8080/hooks/crm --secret env:HUBSPOT_SECRET
   curl -s http://127.0.0.1:8700/_sim
 
-HubSpot's own clients talk to it: HubSpot(access_token='any', host='http://127.0.0.1:8700') in Python. What users do,
-and what goes wrong, is ordered at /_sim, which explains itself. It runs until it is interrupted.")]
+HubSpot's own clients talk to it, in Python with HubSpot(access_token='any', host='http://127.0.0.1:8700').
+What users do, and what goes wrong, is ordered at /_sim, which explains itself. It runs until it is interrupted.")]
     Hubspot(SimHubspot),
 }
 

@@ -193,3 +193,87 @@ impl Drop for Waiting<'_> {
         self.0.freed.notify_waiters();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt, future::join_all};
+
+    use super::*;
+    use crate::clock::{HandClock, Millis};
+
+    fn gate(per_ten_seconds: u64) -> (Gate, HandClock) {
+        let clock = HandClock::at(Millis(1_000_000));
+        let limits = Limits { per_ten_seconds: Some(per_ten_seconds), ..Limits::default() };
+        (Gate::new(limits, Arc::new(clock.clone())), clock)
+    }
+
+    #[tokio::test]
+    async fn a_call_waits_for_its_place_and_leaves_as_soon_as_the_clock_says_so() {
+        let (gate, clock) = gate(1);
+        drop(gate.take(Urgency::Interactive, Lane::Plain).await.expect("a place"));
+        let mut waiting = std::pin::pin!(gate.take(Urgency::Interactive, Lane::Plain));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        clock.advance(10_100);
+        drop(waiting.await.expect("a place"));
+        let counts = gate.counts();
+        assert_eq!(counts.by_urgency[0], UrgencyCount { taken: 2, waited: 1, waited_ms: 10_100, turned_away: 0 });
+    }
+
+    #[tokio::test]
+    async fn a_call_that_would_wait_too_long_is_turned_away() {
+        let (gate, clock) = gate(10);
+        gate.hold(PATIENCE + 1);
+        let refused = gate.take(Urgency::Interactive, Lane::Plain).await.map(drop);
+        assert_eq!(refused, Err(Full(PATIENCE + 1)));
+        clock.advance(PATIENCE + 1);
+        assert!(gate.take(Urgency::Interactive, Lane::Plain).await.is_ok());
+        assert_eq!(gate.counts().by_urgency[0].turned_away, 1);
+    }
+
+    #[tokio::test]
+    async fn calls_leave_in_the_order_in_which_they_came() {
+        let (gate, clock) = gate(1);
+        drop(gate.take(Urgency::Interactive, Lane::Plain).await.expect("a place"));
+        let left = Mutex::new(Vec::new());
+        let call = async |number: usize| {
+            let permit = gate.take(Urgency::Interactive, Lane::Plain).await.expect("a place");
+            left.lock().expect("a lock").push(number);
+            drop(permit);
+            clock.advance(10_100);
+        };
+        let turn = async {
+            tokio::task::yield_now().await;
+            clock.advance(10_100);
+        };
+        tokio::join!(join_all((0..5).map(call)), turn);
+        assert_eq!(*left.lock().expect("a lock"), [0, 1, 2, 3, 4]);
+    }
+
+    #[tokio::test]
+    async fn a_backfill_gives_way_to_whoever_waits_and_goes_on_after() {
+        let (gate, clock) = gate(2);
+        let held = gate.take(Urgency::Interactive, Lane::Plain).await.expect("a place");
+        drop(gate.take(Urgency::Interactive, Lane::Plain).await.expect("a place"));
+        let mut interactive = Box::pin(gate.take(Urgency::Interactive, Lane::Plain));
+        assert!(interactive.as_mut().now_or_never().is_none());
+        clock.advance(60_000);
+        drop(held);
+        // There is a place now, and the clock stands still, so only giving way keeps the backfill from it.
+        let mut backfill = Box::pin(gate.take(Urgency::Backfill, Lane::Plain));
+        assert!(backfill.as_mut().now_or_never().is_none());
+        drop(interactive.await.expect("a place"));
+        clock.advance(60_000);
+        assert!(backfill.await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_call_that_gives_up_waiting_leaves_nothing_behind() {
+        let (gate, clock) = gate(1);
+        drop(gate.take(Urgency::Interactive, Lane::Plain).await.expect("a place"));
+        let mut waiting = Box::pin(gate.take(Urgency::Interactive, Lane::Plain));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        drop(waiting);
+        clock.advance(10_100);
+        assert!(gate.take(Urgency::Backfill, Lane::Plain).await.is_ok(), "nobody waits any more");
+    }
+}

@@ -1,3 +1,5 @@
+//! The quota's promises, one claim each.
+
 use proptest::prelude::*;
 
 use super::*;

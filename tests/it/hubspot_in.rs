@@ -15,6 +15,7 @@ use syncline::{
     side::{
         Links,
         hubspot::{
+            heard,
             statement::{self, Statement, Unmapped},
             webhook::{self, Batch, BodyError, FaultKind, Notification},
         },
@@ -461,6 +462,27 @@ fn a_coarse_clock_dates_by_its_own_steps() {
     let statement = one(&notification("contact.deletion", r#""objectId":5"#).replace("156000", "156789"))
         .statement(&coarse, None, NOW);
     assert_eq!(statement.drafts[0].said_at, Millis(1_787_843_156_000));
+    let first =
+        format!(r#"{{"portalId":1,"occurredAt":"{}","objectId":5,"subscriptionType":"contact.deletion"}}"#, i64::MIN);
+    assert_eq!(one(&first).statement(&coarse, None, NOW).drafts[0].said_at, Millis(i64::MIN));
+}
+
+#[test]
+fn an_account_hears_its_own_and_counts_the_rest() {
+    let own = |event: &str, rest: &str| notification(event, rest).replace(r#""portalId":1"#, r#""portalId":62515"#);
+    let body = [
+        own("contact.creation", r#""objectId":5,"changeSource":"INTEGRATION","sourceId":"54321""#),
+        CAPTURED[1].to_owned(),
+        own("contact.restore", r#""objectId":5"#),
+        own("ticket.creation", r#""objectId":6"#),
+        own("contact.propertyChange", r#""objectId":5,"propertyName":"num_visits","propertyValue":"few""#),
+        "{}".to_owned(),
+    ];
+    let heard = heard::read(format!("[{}]", body.join(",")).as_bytes(), &translation(), NOW).expect("a good body");
+    assert_eq!((heard.drafts.len(), heard.unmapped, heard.misfits, heard.foreign), (4, 1, 1, 1));
+    assert_eq!((heard.rereads.len(), heard.faults.len()), (1, 1));
+    assert_eq!(heard.drafts[0].author.kind, AuthorKind::Ours);
+    assert_eq!(heard::read(b"{}", &translation(), NOW).expect_err("no list"), BodyError::NotArray);
 }
 
 #[test]

@@ -17,7 +17,6 @@ use syncline::{
 use tokio::{net::TcpListener, sync::mpsc};
 
 const SECRET: &str = "yyyyyyyy-yyyy-yyyy-yyyy-yyyyyyyyyyyy";
-/// 2026-06-15, a Monday.
 const START: Millis = Millis(1_781_500_000_000);
 const APP: u64 = 50_780_459;
 
@@ -199,6 +198,10 @@ fn our_own_writes_are_told_with_our_app_and_those_of_others_with_theirs() {
     assert_eq!(account.answer(&other).status, 200);
     let sources: Vec<String> = told(&account).into_iter().map(|(_, _, source)| source).skip(2).collect();
     assert_eq!(sources, [APP.to_string(), "77".to_owned()]);
+    let hooks = ask(&account, "GET", "/_sim/hooks", Value::Null).body;
+    let kinds: Vec<&str> =
+        hooks["recent"].as_array().expect("a list").iter().filter_map(|one| one["changeSource"].as_str()).collect();
+    assert_eq!(kinds, ["CRM_UI", "CRM_UI", "INTEGRATION", "INTEGRATION"]);
     assert_eq!(account.counts()["hooks"]["echoes"], json!(1));
     ask(&account, "PATCH", &target, write("3"));
     assert_eq!(account.counts()["values_same"], json!(1), "a value that was there is counted");
@@ -260,7 +263,8 @@ fn faults_on_order_do_what_they_say() {
     assert!(away.headers.contains(&("Retry-After", "60".to_owned())));
     let values = vec!["other".to_owned()];
     account.order(Order::next(Fault::OtherApp { app: 9, property: "city".into(), values }, 1));
-    assert_eq!(write("4").status, 200);
+    assert!(ask(&account, "GET", "/crm/v3/objects/contacts", Value::Null).is_well(), "a list is about no record");
+    assert_eq!((account.shows("contacts", ids[0], "city"), write("4").status), (None, 200));
     assert_eq!(account.shows("contacts", ids[0], "city").as_deref(), Some("other"));
 
     let inputs = || json!({"inputs": ids.map(|id| json!({"id": id.to_string(), "properties": {"phone": "5"}}))});
@@ -268,10 +272,13 @@ fn faults_on_order_do_what_they_say() {
     let partly = ask(&account, "POST", "/crm/v3/objects/contacts/batch/update", inputs());
     assert_eq!((partly.status, partly.body["results"].as_array().map(Vec::len)), (207, Some(2)));
     account.order(Order::next(Fault::OmitRow, 1));
+    let values = vec!["first".to_owned()];
+    account.order(Order::next(Fault::OtherApp { app: 9, property: "zip".into(), values }, 1));
     let short = ask(&account, "POST", "/crm/v3/objects/contacts/batch/update", inputs());
     assert_eq!((short.status, short.body["results"].as_array().map(Vec::len)), (200, Some(2)));
     assert!(ids.iter().all(|id| account.shows("contacts", *id, "phone").as_deref() == Some("5")), "done all the same");
 
+    assert_eq!(account.shows("contacts", ids[0], "zip").as_deref(), Some("first"), "the first one of a batch");
     account.order(Order::next(Fault::Merge { new_id: true }, 1));
     let merged = write("6");
     assert_ne!(merged.body["id"], json!(ids[0].to_string()), "the write went to what it was merged into");
@@ -405,6 +412,29 @@ async fn a_webhook_that_fails_comes_again_with_the_next_attempt_number() {
     serving.stop().await.expect("a clean end");
 }
 
+#[test]
+fn a_clash_may_be_answered_without_the_id() {
+    let (account, _) = account(Settings { conflicts_without_id: true, ..Settings::default() });
+    let post = || ask(&account, "POST", "/crm/v3/objects/contacts", json!({"properties": {"email": "a@x.com"}}));
+    assert_eq!(post().status, 201);
+    let clash = post();
+    assert_eq!((clash.status, &clash.body["error"]), (409, &json!("CONTACT_EXISTS")));
+    assert!(!clash.body.to_string().contains("Existing ID"));
+}
+
+#[test]
+fn a_change_is_found_by_its_time_and_a_touch_moves_that_time() {
+    let (account, clock) = account(Settings::default());
+    let ids = [1, 2, 3].map(|_| account.create("companies", &[], &By::user(7)).expect("made"));
+    clock.advance(1000);
+    account.touch("companies", ids[1]).expect("touched");
+    let filter = json!({"propertyName": "hs_lastmodifieddate", "operator": "GTE", "value": (START.0 + 1).to_string()});
+    let body = json!({"filterGroups": [{"filters": [filter]}], "sorts": [{"propertyName": "hs_object_id", "direction": "DESCENDING"}]});
+    let found = ask(&account, "POST", "/crm/v3/objects/companies/search", body);
+    assert_eq!((&found.body["total"], &found.body["results"][0]["id"]), (&json!(1), &json!(ids[1].to_string())));
+    assert_eq!(found.body["results"][0]["updatedAt"], json!("2026-06-15T05:06:41.000Z"));
+}
+
 #[tokio::test]
 async fn webhooks_on_order_are_doubled_delayed_alone_and_lost() {
     let (account, clock) = account(Settings { creation_tells_values: false, ..Settings::default() });
@@ -446,9 +476,27 @@ async fn the_lag_of_a_target_ends_its_webhook_and_not_the_others() {
     let serving = served(&account).await;
     account.create("contacts", &[], &By::user(7)).expect("made");
     // Eleven attempts of nothing but waiting, and it is given up.
-    account.hooks_gone().await;
+    tokio::time::timeout(Duration::from_secs(20), account.hooks_gone()).await.expect("it is given up in time");
     let counts = account.counts();
     assert_eq!((&counts["hooks"]["given_up"], &counts["hooks"]["by_status"]), (&json!(1), &json!({"0": 11})));
+    serving.stop().await.expect("a clean end");
+}
+
+#[tokio::test]
+async fn a_stop_loses_no_webhook_that_is_under_way() {
+    let (account, clock) = account(Settings { creation_tells_values: false, ..Settings::default() });
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    account.webhooks_to(&format!("http://{}/hooks", silent.local_addr().expect("an address")));
+    let serving = served(&account).await;
+    account.create("contacts", &[], &By::user(7)).expect("made");
+    let connection = silent.accept().await.expect("a webhook");
+    serving.stop().await.expect("a clean end");
+    drop(connection);
+    let (url, mut heard) = target(vec![]).await;
+    account.webhooks_to(&url);
+    clock.advance(120_000);
+    let serving = served(&account).await;
+    assert_eq!(next(&mut heard).await[0]["attemptNumber"], json!(1));
     serving.stop().await.expect("a clean end");
 }
 
@@ -533,6 +581,6 @@ fn the_command_does_not_sign_with_nothing() {
 
 fn client() -> reqwest::Client {
     // A provider that is there already will do.
-    if rustls::crypto::ring::default_provider().install_default().is_err() {}
+    rustls::crypto::ring::default_provider().install_default().ok();
     reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().expect("a client")
 }

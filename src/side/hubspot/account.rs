@@ -6,13 +6,13 @@ use std::{
 };
 
 use reqwest::Method;
-use serde_json::Value as Json;
 
 use super::{
     call::{self, Call, Op, Trouble},
     client::{Address, CallCount, Client},
     object,
     offset::Offset,
+    property::{self, Property},
     shape::Shape,
     token::Credential,
 };
@@ -139,20 +139,23 @@ impl HubSpot {
         self.gate.counts()
     }
 
-    /// The definitions of all properties of a kind, as HubSpot gives them.
+    /// The definitions of all properties of a kind; `None`: the account has no such type.
     ///
     /// # Errors
-    /// If HubSpot cannot be asked, refuses, or does not have the kind.
-    pub async fn properties(&self, kind: &str) -> Result<Vec<Json>, SourceError> {
+    /// If HubSpot cannot be asked, or refuses.
+    pub async fn properties(&self, kind: &str) -> Result<Option<Vec<Property>>, SourceError> {
         let path = self.translation.type_of(kind).map(object::plural).ok_or(SourceError::NotOffered)?;
-        self.definitions(path, Urgency::Interactive).await.map_err(refused)
+        match self.definitions(path).await {
+            Ok(found) => Ok(Some(found)),
+            Err(trouble) if trouble.is_refused_with(404) => Ok(None),
+            Err(trouble) => Err(refused(trouble)),
+        }
     }
 
-    async fn definitions(&self, path: &str, urgency: Urgency) -> Result<Vec<Json>, Trouble> {
+    async fn definitions(&self, path: &str) -> Result<Vec<Property>, Trouble> {
         let path = call::path(&self.client.address().crm, &["properties", path]);
-        let body = self.client.call(&Call::new(Op::Properties, Method::GET, path, urgency)).await?;
-        let json: Json = serde_json::from_slice(&body).map_err(|_| Trouble::Unknown)?;
-        json.get("results").and_then(Json::as_array).cloned().ok_or(Trouble::Unknown)
+        let call = Call::new(Op::Properties, Method::GET, path, Urgency::Interactive);
+        property::read(&self.client.call(&call).await?).map_err(|_| Trouble::Unknown)
     }
 
     /// The properties of a type of which no two records have the same value.
@@ -161,10 +164,9 @@ impl HubSpot {
         if let Some(names) = known.get(path) {
             return Ok(names.clone());
         }
-        let definitions = self.definitions(path, Urgency::Interactive).await?;
-        let is_unique = |json: &&Json| json.get("hasUniqueValue").and_then(Json::as_bool) == Some(true);
-        let named = |json: &Json| json.get("name").and_then(Json::as_str).map(str::to_owned);
-        let mut names: Vec<String> = definitions.iter().filter(is_unique).filter_map(named).collect();
+        let definitions = self.definitions(path).await?;
+        let unique = definitions.into_iter().filter(|property| property.has_unique_value).map(|property| property.name);
+        let mut names: Vec<String> = unique.collect();
         if path == "contacts" && !names.iter().any(|name| name == "email") {
             names.push("email".to_owned());
         }

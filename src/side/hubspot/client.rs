@@ -63,6 +63,9 @@ pub struct CallCount {
     pub millis: u64,
 }
 
+/// How often, and for how many milliseconds in all, by what was asked and what came of it.
+type Counts = BTreeMap<(Op, &'static str), (u64, u64)>;
+
 /// A client of one account.
 pub struct Client {
     http: Http,
@@ -71,7 +74,7 @@ pub struct Client {
     gate: Arc<Gate>,
     clock: Arc<dyn Clock>,
     offset: Mutex<Offset>,
-    counts: Mutex<BTreeMap<(Op, &'static str), (u64, u64)>>,
+    counts: Mutex<Counts>,
     /// When HubSpot last refused who we are; zero: it has accepted us since.
     unauthorized: AtomicI64,
 }
@@ -238,7 +241,7 @@ impl Client {
 
     fn judged(&self, call: &Call, answer: Answer, now: Millis) -> Result<Vec<u8>, Trouble> {
         match call::judge(&answer, call.lane(), now) {
-            Judged::Good => return Ok(answer.body),
+            Judged::Good => Ok(answer.body),
             Judged::Limited(window, asked) => {
                 let wait = self.gate.refused(window, asked);
                 tracing::warn!(

@@ -248,12 +248,25 @@ impl HubSpot {
                 let is_part = done > 0 || !task.properties.is_empty();
                 return match trouble {
                     _ if is_part => Outcome::Unknown,
-                    Trouble::Refused(404, _) => Outcome::Unknown,
+                    Trouble::Refused(404, problem) => self.one_end_is_missing(task, &id, &problem).await,
                     trouble => self.outcome(task, trouble),
                 };
             }
         }
         Outcome::Applied(receipt)
+    }
+
+    /// An association that cannot be, because one of its ends is gone: if it is the other one, trying again would be in vain.
+    async fn one_end_is_missing(&self, task: &Task<'_>, id: &str, problem: &Problem) -> Outcome {
+        let path = self.client.objects(&[&task.shape.path, id]);
+        match self.client.call(&Call::new(Op::Read, Method::GET, path, Urgency::Interactive)).await {
+            Ok(_) => {
+                let fields = task.joins.iter().map(|(join, _)| join.field.clone()).collect();
+                Outcome::Refused { reason: problem.reason(), fields }
+            }
+            Err(Trouble::Refused(404, _)) => Outcome::Unknown,
+            Err(trouble) => Outcome::RetryAfter(trouble.wait()),
+        }
     }
 
     /// What an answer says of a write that was taken.
@@ -337,7 +350,8 @@ fn is_final(category: &str) -> bool {
 
 /// Parts of at most [`BATCH_MOST`] writes; none has one record twice, which HubSpot would refuse.
 fn apart(tasks: Vec<(usize, Task<'_>)>) -> Vec<Vec<(usize, Task<'_>)>> {
-    let mut parts: Vec<(HashSet<String>, Vec<(usize, Task<'_>)>)> = Vec::new();
+    type Part<'a> = (HashSet<String>, Vec<(usize, Task<'a>)>);
+    let mut parts: Vec<Part<'_>> = Vec::new();
     for (at, task) in tasks {
         let id = task.write.link.as_deref().unwrap_or_default().to_owned();
         let room = parts.iter_mut().find(|(ids, part)| part.len() < BATCH_MOST && !ids.contains(&id));

@@ -1,7 +1,7 @@
 //! HubSpot: what its CRM API says and takes.
 //!
 //! Coming in: [`signature`] says whether a request is HubSpot's, [`webhook`] reads its notifications and splits them by account, and
-//! [`statement`] says what each means, [`author`] who did it. Before going live, [`property`] compares the account's properties with the manifest and
+//! [`statement`] says what each means, [`author`] who did it; [`heard`] is all of that for one account. Before going live, [`property`] compares the account's properties with the manifest and
 //! [`breach`] the records that are there. [`object`] knows the names of its types.
 //!
 //! Going out: [`account`] is the side as a whole; `connector` delivers writes, `read` says what HubSpot shows, `find` looks for what
@@ -15,6 +15,7 @@ pub mod call;
 pub mod client;
 mod connector;
 mod find;
+pub mod heard;
 mod join;
 pub mod object;
 pub mod offset;

@@ -8,11 +8,12 @@ use serde_json::json;
 use super::{
     account::HubSpot,
     answer::{Revision, Row, Rows},
+    author::author,
     call::{Call, Op, Trouble},
     shape::Shape,
 };
 use crate::{
-    event::{Author, AuthorKind},
+    event::Author,
     id::FieldName,
     send::{Past, Seen, SeenField, Urgency},
 };
@@ -172,14 +173,20 @@ impl HubSpot {
         let past = if is_its_own { &history[1..] } else { history };
         if let Some(newest) = newest.filter(|_| is_its_own) {
             seen.changed = newest.timestamp;
-            seen.author = author(newest, self.app.as_deref());
+            seen.author = self.author(newest);
         }
         let earlier = past.iter().filter_map(|past| {
-            let (value, author) = (hear(past.value.as_deref()), author(past, self.app.as_deref()));
+            let (value, author) = (hear(past.value.as_deref()), self.author(past));
             Some(Past { value, at: past.timestamp?, author })
         });
         seen.earlier = earlier.collect();
         Some(seen)
+    }
+
+    /// Who wrote a value.
+    fn author(&self, revision: &Revision) -> Author {
+        let Revision { source_type, source_id, updated_by_user_id, .. } = revision;
+        author(source_type.as_deref(), source_id.as_deref(), updated_by_user_id.as_deref(), self.app.as_deref())
     }
 }
 
@@ -192,22 +199,4 @@ enum Traced {
 /// A record that is deleted, or was never there.
 fn gone(row: Option<&Row>) -> Seen {
     Seen { modified: row.and_then(|row| row.archived_at.or(row.updated_at)), ..Seen::default() }
-}
-
-/// Who wrote a value.
-pub(super) fn author(revision: &Revision, app: Option<&str>) -> Author {
-    let named = |kind: AuthorKind, id: &str| Author { kind, id: id.into(), ..Author::default() };
-    let source = revision.source_type.as_deref().unwrap_or_default();
-    let id = revision.source_id.as_deref().filter(|id| !id.is_empty());
-    let user = id.and_then(|id| id.strip_prefix("userId:"));
-    match (source, id) {
-        ("INTEGRATION", Some(id)) if app == Some(id) => named(AuthorKind::Ours, id),
-        ("INTEGRATION", Some(id)) if user.is_none() => named(AuthorKind::Integration, id),
-        ("INTEGRATION", None) => named(AuthorKind::Integration, ""),
-        _ => match user.or(revision.updated_by_user_id.as_deref()) {
-            Some(user) => named(AuthorKind::User, user),
-            None if source.is_empty() && id.is_none() => Author::default(),
-            None => named(AuthorKind::System, id.unwrap_or(source)),
-        },
-    }
 }

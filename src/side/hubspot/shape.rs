@@ -3,7 +3,7 @@
 //! A field of `type: reference` whose name on HubSpot is `primary_TYPE` or `associated_TYPE`, such as `primary_company`, is not a
 //! property but an association with that type: the primary one, or the only one. Any other name is a property that holds an id.
 
-use super::object;
+use super::{object, property::is_association};
 use crate::{field::FieldType, id::FieldName, side::translate::Translation};
 
 /// Types of associations that HubSpot numbers itself: from, to, the plain one, the primary one.
@@ -60,16 +60,12 @@ impl Shape {
     }
 
     fn join(&self, translation: &Translation, field: &FieldName, name: &str) -> Option<Join> {
-        let FieldType::Reference(kind) = &translation.manifest().field(&self.kind, field)?.kind else { return None };
-        let to = object::plural(translation.type_of(kind)?).to_owned();
-        let (primary, named) = match (name.strip_prefix("primary_"), name.strip_prefix("associated_")) {
-            (Some(named), _) => (true, named),
-            (None, Some(named)) => (false, named),
-            (None, None) => return None,
-        };
-        if object::plural(named) != to {
+        let agreed = translation.manifest().whole_field(&self.kind, field)?;
+        let FieldType::Reference(kind) = &agreed.spec.kind else { return None };
+        if !is_association(translation, agreed, name) {
             return None;
         }
+        let (to, primary) = (object::plural(translation.type_of(kind)?).to_owned(), name.starts_with("primary_"));
         let numbers = NUMBERS.iter().find(|(from, other, ..)| *from == self.path && *other == to);
         let number = numbers.and_then(|(_, _, plain, first)| if primary { first.or(*plain) } else { *plain });
         Some(Join { field: field.clone(), to, primary, number })

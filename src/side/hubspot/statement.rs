@@ -9,10 +9,12 @@
 //! | `merge` | absorb, once for each record that is no more; the survivor is read, since HubSpot says nothing of what became of its properties |
 //! | `associationChange` | associate or dissociate, [labelled](label) by the association's type |
 //!
-//! Nothing is left out. What the manifest does not know, and what lacks the members that its meaning hangs on, becomes an edit without
-//! words whose source is the notification, under a kind of the side's own such as `crm:tickets` where we have none. A record is named by HubSpot's own id ([`Translation::record`]): which records are one
-//! is for links and absorbs to say. HubSpot's `eventId` is not unique and its `attemptNumber` counts deliveries, so a
-//! statement is known again by what it says.
+//! Nothing is left out. What the manifest does not know, and what lacks the members that its meaning hangs on, becomes an edit
+//! without words whose source is the notification, under a kind of the side's own such as `crm:tickets` where we have none.
+//!
+//! A record is named by HubSpot's own id ([`Translation::record`]): which records are one is for links and absorbs to say. Each
+//! loser of a merge is deleted as well, in a notification of its own; that is a delete of the loser, not of the survivor.
+//! HubSpot's `eventId` is not unique and its `attemptNumber` counts deliveries, so a statement is known again by what it says.
 
 use super::{author::author, object, webhook::Notification};
 use crate::{
@@ -112,7 +114,7 @@ impl Notification {
         let numbered = self.text("objectTypeId");
         let theirs = if named == "object" { numbered.as_deref().unwrap_or_default() } else { named };
         let step = translation.manifest().side(translation.side()).map_or(1, |side| side.clock.resolution_ms().max(1));
-        let at = self.occurred_at().map_or(now, |at| Millis(at.0.div_euclid(step) * step));
+        let at = self.occurred_at().map_or(now, |at| Millis(at.0.div_euclid(step).saturating_mul(step)));
         let author = author(self.text("changeSource").as_deref(), self.id("sourceId").as_deref(), None, app);
         let hearing = Hearing { notification: self, translation, theirs, at, author };
         let said = match (action, translation.kind_of(theirs)) {

@@ -94,10 +94,9 @@ impl Account {
 
     /// The state, at the present time.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        let now = self.now();
         // A panic in one request is that request's failure; what it left is looked at with care, not thrown away.
         let mut state = self.inner.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.now = now;
+        state.now = self.now();
         state
     }
 
@@ -407,7 +406,8 @@ impl Account {
         let batch = state.hooks.take(now, max)?;
         let bodies: Vec<&serde_json::Map<String, Value>> = batch.iter().map(|notice| &notice.body).collect();
         let body = json!(bodies).to_string();
-        let timestamp = now.plus(state.settings.signature_ahead_ms).0;
+        let first = batch.iter().filter_map(|notice| notice.first).min().filter(|_| state.settings.stale_retries);
+        let timestamp = first.unwrap_or(now).plus(state.settings.signature_ahead_ms).0;
         let signed = Signed { secret: &self.inner.secret, method: "POST", uri: &url, body: &body, timestamp };
         let headers = signed.headers(&state.settings.signatures);
         Some(Outgoing { url, body, headers, batch })

@@ -149,6 +149,15 @@ impl Kind {
         }
     }
 
+    /// What a property shows, for comparing; the times that HubSpot keeps itself as milliseconds, which are quicker.
+    pub fn compared(&self, record: &Record, name: &str, at: Option<Millis>) -> Option<String> {
+        match name {
+            _ if name == self.created => Some(record.created.0.to_string()),
+            _ if name == self.modified && at.is_none() => Some(record.updated.0.to_string()),
+            _ => self.value(record, name, at),
+        }
+    }
+
     /// A record as answers show it: the properties that were asked for, or those that are always shown.
     pub fn shown(&self, record: &Record, asked: &[String], at: Option<Millis>) -> Value {
         let mut properties = Map::new();

@@ -6,6 +6,7 @@ use tokio::{sync::watch, task::JoinSet};
 
 use super::{
     account::{Account, Outgoing},
+    hook::Notice,
     serve::ended,
 };
 
@@ -44,12 +45,26 @@ pub(super) async fn run(account: Account, client: reqwest::Client, stopped: watc
     }
 }
 
+/// A webhook under way: whatever ends it early, its notifications go back to those that wait.
+struct UnderWay {
+    account: Account,
+    batch: Vec<Notice>,
+    /// 0 until there is an answer.
+    status: u16,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.account.hook_ended(std::mem::take(&mut self.batch), self.status);
+    }
+}
+
 async fn carry(account: Account, client: reqwest::Client, hook: Outgoing) {
+    let mut under_way = UnderWay { account: account.clone(), batch: hook.batch, status: 0 };
     let patience = Duration::from_millis(account.settings().hook_timeout_ms);
     let mut request = client.post(&hook.url).timeout(patience).header("Content-Type", "application/json");
     for (name, value) in &hook.headers {
         request = request.header(*name, value);
     }
-    let status = request.body(hook.body).send().await.map_or(0, |answer| answer.status().as_u16());
-    account.hook_ended(hook.batch, status);
+    under_way.status = request.body(hook.body).send().await.map_or(0, |answer| answer.status().as_u16());
 }

@@ -152,14 +152,21 @@ impl Faults {
     }
 
     /// The faults that now happen to a request.
-    pub fn of_request(&mut self, op: &str) -> Vec<Fault> {
-        self.happening(op, false)
+    ///
+    /// One that needs a record, or rows, waits for a request that has them.
+    pub fn of_request(&mut self, op: &str, has_record: bool) -> Vec<Fault> {
+        let has_rows = op.contains("batch");
+        self.happening(op, |fault| match fault {
+            Fault::OtherApp { .. } | Fault::Merge { .. } => has_record,
+            Fault::FailRow | Fault::OmitRow => has_rows,
+            other => !other.is_of_hooks(),
+        })
     }
 
     /// What now happens to a notification.
     pub fn of_notice(&mut self, op: &str) -> Fate {
         let mut fate = Fate::default();
-        for fault in self.happening(op, true) {
+        for fault in self.happening(op, Fault::is_of_hooks) {
             match fault {
                 Fault::Duplicate { same_id } => fate.doubled = Some(same_id),
                 Fault::Reorder => fate.shuffled = true,
@@ -174,10 +181,10 @@ impl Faults {
         fate
     }
 
-    fn happening(&mut self, op: &str, of_hooks: bool) -> Vec<Fault> {
+    fn happening(&mut self, op: &str, can: impl Fn(&Fault) -> bool) -> Vec<Fault> {
         let mut now = Vec::new();
         for order in &mut self.orders {
-            if order.fault.is_of_hooks() != of_hooks || !order.fits(op) {
+            if !can(&order.fault) || !order.fits(op) {
                 continue;
             }
             let happens = match (&mut order.next, order.probability) {
@@ -213,8 +220,8 @@ mod tests {
     fn the_next_two_are_two_and_only_those_that_fit() {
         let mut faults = Faults::new(Chance::new(1));
         faults.orders.push(Order::next(Fault::LoseAnswer, 2).with("patch"));
-        assert_eq!(faults.of_request("contacts.create"), []);
-        let happened = (0..5).filter(|_| !faults.of_request("contacts.patch").is_empty()).count();
+        assert_eq!(faults.of_request("contacts.create", false), []);
+        let happened = (0..5).filter(|_| !faults.of_request("contacts.patch", true).is_empty()).count();
         assert_eq!(happened, 2);
         assert_eq!(faults.happened["lose_answer"], 2);
     }
@@ -224,7 +231,7 @@ mod tests {
         let run = |seed: u64| {
             let mut faults = Faults::new(Chance::new(seed));
             faults.orders.push(Order::by_chance(Fault::Expired, 0.3));
-            (0..1000).map(|_| faults.of_request("x").len()).collect::<Vec<_>>()
+            (0..1000).map(|_| faults.of_request("x", false).len()).collect::<Vec<_>>()
         };
         assert_eq!(run(7), run(7));
         assert_ne!(run(7), run(8));

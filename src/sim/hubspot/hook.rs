@@ -34,6 +34,8 @@ pub(super) struct Notice {
     pub body: Map<String, Value>,
     pub attempt: u32,
     pub due: Millis,
+    /// When it was first under way.
+    pub first: Option<Millis>,
     /// Its place among those that are due at the same time.
     pub place: u64,
 }
@@ -142,7 +144,7 @@ impl Hooks {
         }
         let held_back = if fate.shuffled { self.chance.within(0, HELD_BACK_MS) } else { 0 };
         let due = due.plus(fate.delay + held_back);
-        let notice = Notice { body, attempt: fate.attempt, due, place: 0 };
+        let notice = Notice { body, attempt: fate.attempt, due, first: None, place: 0 };
         if let Some(same_id) = fate.doubled {
             let mut copy = notice.clone();
             if !same_id {
@@ -170,7 +172,9 @@ impl Hooks {
             if entry.key().0 > now || alone && !batch.is_empty() {
                 break;
             }
-            batch.push(entry.remove());
+            let mut notice = entry.remove();
+            notice.first.get_or_insert(now);
+            batch.push(notice);
             if alone {
                 break;
             }

@@ -23,6 +23,7 @@ impl State {
                 Happening::Deleted => ("deletion", json!({"objectId": one.id, "changeFlag": "DELETED"})),
                 Happening::Restored => ("restore", json!({"objectId": one.id, "changeFlag": "RESTORED"})),
                 // HubSpot has this one for contacts alone.
+                Happening::PrivacyDeleted if self.book.kinds[one.kind].singular != "contact" => continue,
                 Happening::PrivacyDeleted => ("privacyDeletion", json!({"objectId": one.id})),
                 Happening::Merged { primary, losers, moved } => (
                     "merge",

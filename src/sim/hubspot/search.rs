@@ -56,7 +56,7 @@ pub(super) fn search(state: &mut State, asked: &Asked<'_>) -> Answer {
         own.records.values().filter(is_seen).filter(|record| search.finds(own, record, seen)).collect();
     if let Some((property, down)) = &search.sort {
         let mut keyed: Vec<(Option<String>, &Record)> =
-            found.iter().map(|record| (own.value(record, property, seen), *record)).collect();
+            found.iter().map(|record| (own.compared(record, property, seen), *record)).collect();
         keyed.sort_by(|(a, first), (b, second)| {
             let order = match (a, b) {
                 (Some(a), Some(b)) => compare(a, b),
@@ -165,7 +165,7 @@ fn one(filter: &Value, kind: &Kind) -> Result<Filter, Answer> {
 impl Search {
     fn finds(&self, kind: &Kind, record: &Record, seen: Option<Millis>) -> bool {
         let has = |group: &Vec<Filter>| {
-            group.iter().all(|filter| filter.holds(kind.value(record, &filter.property, seen).as_deref()))
+            group.iter().all(|filter| filter.holds(kind.compared(record, &filter.property, seen).as_deref()))
         };
         let by_filters = self.groups.is_empty() || self.groups.iter().any(has);
         by_filters

@@ -20,6 +20,8 @@ pub struct Settings {
     pub ahead_ms: i64,
     /// How far the time in signatures is ahead of the true one, in milliseconds.
     pub signature_ahead_ms: i64,
+    /// Whether retries are signed with the time of the first attempt, so that they grow stale.
+    pub stale_retries: bool,
     /// Whether times of webhooks are whole seconds.
     pub whole_seconds: bool,
     /// How long search does not see a change.
@@ -44,6 +46,8 @@ pub struct Settings {
     pub search_max: Option<u64>,
     /// The most requests in a day, for tokens that are not OAuth's; none: any number.
     pub daily_max: Option<u64>,
+    /// Whether a clash of unique values is answered in the older way, which does not name the record.
+    pub conflicts_without_id: bool,
     /// Whether associations show ids as numbers, as the API itself has done, and not as the clients' models have them.
     pub numeric_association_ids: bool,
     /// How many values of a property are remembered.
@@ -75,6 +79,7 @@ impl Default for Settings {
             webhooks_to: None,
             ahead_ms: 0,
             signature_ahead_ms: 0,
+            stale_retries: false,
             whole_seconds: false,
             search_lag_ms: 0,
             hook_delay_ms: 0,
@@ -87,6 +92,7 @@ impl Default for Settings {
             oauth_burst_max: Some(110),
             search_max: Some(5),
             daily_max: Some(625_000),
+            conflicts_without_id: false,
             numeric_association_ids: false,
             history_max: 20,
             expires_in: 1800,

@@ -122,7 +122,8 @@ impl State {
         let mut twist = Twist::default();
         let mut exit = Exit::Now;
         let mut answer = None;
-        for fault in self.faults.of_request(op) {
+        let target = self.target(call, route);
+        for fault in self.faults.of_request(op, target.is_some()) {
             match fault {
                 Fault::RateLimit { policy } => answer = Some(self.quota.refuse(&policy)),
                 Fault::Status { status, retry_after } => answer = Some(unwell(status, retry_after)),
@@ -132,8 +133,8 @@ impl State {
                 Fault::Slow { ms } => exit = Exit::After(ms),
                 Fault::FailRow => twist.fail_row = true,
                 Fault::OmitRow => twist.omit_row = true,
-                Fault::OtherApp { app, property, values } => self.meddle(route, app, &property, &values),
-                Fault::Merge { new_id } => self.merge_under(route, new_id),
+                Fault::OtherApp { app, property, values } => self.meddle(target, app, &property, &values),
+                Fault::Merge { new_id } => self.merge_under(target, new_id),
                 _ => {}
             }
         }
@@ -149,6 +150,11 @@ impl State {
         // A request whose answer never leaves counts as 0.
         let status = if answer.exit == Exit::Cut { 0 } else { answer.status };
         *self.quota.asked.by_op.entry(op.to_owned()).or_default().entry(status).or_default() += 1;
+        if answer.body["category"] == "CONFLICT" && self.settings.conflicts_without_id {
+            answer = Answer::error(409, "OBJECT_ALREADY_EXISTS", "Contact already exists")
+                .with("error", json!("CONTACT_EXISTS"))
+                .with("identityProfile", json!({"identity": []}));
+        }
         if answer.body.get("correlationId").is_some() {
             answer.body["correlationId"] = json!(self.mark());
         }
@@ -163,8 +169,8 @@ impl State {
     }
 
     /// Another app writes to the record that a request is about.
-    fn meddle(&mut self, route: &Route, app: u64, property: &str, values: &[String]) {
-        let Some((kind, id)) = self.target(route) else { return };
+    fn meddle(&mut self, target: Option<(usize, u64)>, app: u64, property: &str, values: &[String]) {
+        let Some((kind, id)) = target else { return };
         let Some(value) = values.get(self.faults.pick(values.len())) else { return };
         let set = Values::from([(property.to_owned(), value.clone())]);
         // What does not fit is not written, as with any app.
@@ -174,8 +180,8 @@ impl State {
     }
 
     /// The record that a request is about is merged with another one of its kind.
-    fn merge_under(&mut self, route: &Route, new_id: bool) {
-        let Some((kind, id)) = self.target(route) else { return };
+    fn merge_under(&mut self, target: Option<(usize, u64)>, new_id: bool) {
+        let Some((kind, id)) = target else { return };
         let own = &self.book.kinds[kind].records;
         let others: Vec<u64> = own
             .values()
@@ -191,9 +197,19 @@ impl State {
         }
     }
 
-    fn target(&self, route: &Route) -> Option<(usize, u64)> {
+    /// The live record that a request is about; of a batch, the first one.
+    fn target(&self, call: &Call, route: &Route) -> Option<(usize, u64)> {
         let kind = self.book.kind(route.kind?)?;
-        let id = self.book.kinds[kind].live(route.args.first()?, None).ok()?;
+        let own = &self.book.kinds[kind];
+        let id = match route.op {
+            "batch_read" | "batch_update" | "batch_upsert" => {
+                let body = call.json().ok()?;
+                let row = &body["inputs"][0];
+                let by = row["idProperty"].as_str().or(body["idProperty"].as_str());
+                own.live(row["id"].as_str()?, by).ok()?
+            }
+            _ => own.live(route.args.first()?, call.asked("idProperty").as_deref()).ok()?,
+        };
         Some((kind, id))
     }
 

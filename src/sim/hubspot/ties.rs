@@ -149,8 +149,7 @@ pub(super) fn put_default(state: &mut State, asked: &Asked<'_>) -> Answer {
         let kind = state.kind_of(asked)?;
         let [id, _, _, to, to_id] = asked.route.args[..] else { return Err(Answer::missing()) };
         let (from, to) = (state.live_place(kind, id)?, state.live_place(state.kind_named(to)?, to_id)?);
-        let mut done = Rows::default();
-        done.results = joined_by_default(state, from, to, asked)?;
+        let done = Rows { results: joined_by_default(state, from, to, asked)?, ..Rows::default() };
         Ok(done.answer(state, 200))
     })())
 }

@@ -206,19 +206,21 @@ async fn a_new_record_gets_its_id_and_its_company() {
 
 #[tokio::test]
 async fn a_record_that_is_there_already_is_found_and_no_second_one_made() {
-    let rig = rig().await;
-    let id = rig.contact(&[("email", "ana@example.com"), ("phone", "1")]);
-    let write = create("contact/ana", &[("email", "ana@example.com"), ("phone", "2")]);
-    assert_eq!(rig.deliver(write.clone()).await, Outcome::Unknown);
-    let seen = rig.read(ask_about(&write, rig.clock.now())).await.expect("an answer at once");
-    assert_eq!((seen.found, seen.link.as_deref()), (true, Some(id.to_string().as_str())));
-    assert_eq!(shown(&seen, "phone"), Some(Value::text("1")));
-    assert_eq!(rig.account.ids("contacts"), [id]);
+    for conflicts_without_id in [false, true] {
+        let rig = rig_with(Settings { conflicts_without_id, ..Settings::default() }, |_| {}).await;
+        let id = rig.contact(&[("email", "ana@example.com"), ("phone", "1")]);
+        let write = create("contact/ana", &[("email", "ana@example.com"), ("phone", "2")]);
+        assert_eq!(rig.deliver(write.clone()).await, Outcome::Unknown);
+        let seen = rig.read(ask_about(&write, rig.clock.now())).await.expect("an answer at once");
+        assert_eq!((seen.found, seen.link.as_deref()), (true, Some(id.to_string().as_str())));
+        assert_eq!(shown(&seen, "phone"), Some(Value::text("1")));
+        assert_eq!(rig.account.ids("contacts"), [id]);
+    }
 }
 
 #[tokio::test]
 async fn associations_are_set_moved_and_taken_away() {
-    let rig = rig().await;
+    let rig = rig_with(Settings { numeric_association_ids: true, ..Settings::default() }, |_| {}).await;
     let (acme, bolt) = (rig.company("Acme"), rig.company("Bolt"));
     rig.known.join("company/acme", &acme.to_string());
     rig.known.join("company/bolt", &bolt.to_string());
@@ -243,6 +245,18 @@ async fn an_association_without_a_number_takes_the_place_of_the_one_before() {
     assert_eq!(asker().await, Some(Value::text(&format!("contact/crm:{ana}"))));
     applied(rig.deliver(update("ticket", id, &[("asker", &format!("contact/crm:{bob}"))])).await);
     assert_eq!(asker().await, Some(Value::text(&format!("contact/crm:{bob}"))));
+}
+
+/// Read back and planned anew, it would be tried for ever.
+#[tokio::test]
+async fn an_association_with_something_that_is_gone_is_refused() {
+    let rig = rig().await;
+    let (acme, id) = (rig.company("Acme"), rig.contact(&[]));
+    rig.account.archive("companies", acme, &By::user(7)).expect("it is there");
+    let write = update("contact", id, &[("company", &format!("company/crm:{acme}"))]);
+    assert_eq!(refused(rig.deliver(write.clone()).await).1, [field("company")]);
+    rig.account.archive("contacts", id, &By::user(7)).expect("it is there");
+    assert_eq!(rig.deliver(write).await, Outcome::Unknown);
 }
 
 #[tokio::test]
