@@ -20,7 +20,7 @@ use crate::{
         Links, Sighting, Source, SourceError,
         hubspot::{
             breach::{Breach, Count},
-            property::{self, Finding, Property},
+            property::{self, Finding},
         },
         translate::Translation,
     },
@@ -81,11 +81,9 @@ pub async fn pull(
     let mut pulled = Pulled::default();
     for kind in kinds_on(manifest, side) {
         let failed = |source| PullError::Source { kind: kind.clone(), source };
-        let definitions = patiently(|| account.properties(&kind)).await;
-        let properties: Option<Vec<Property>> = match definitions {
-            Ok(all) => Some(all.into_iter().filter_map(|json| serde_json::from_value(json).ok()).collect()),
-            Err(SourceError::NotOffered | SourceError::Refused(_)) => None,
-            Err(why) => return Err(failed(why)),
+        let properties = match patiently(|| account.properties(&kind)).await {
+            Err(SourceError::NotOffered) => None,
+            definitions => definitions.map_err(failed)?,
         };
         pulled.findings.extend(property::diagnose(&translation, &kind, properties.as_deref()));
         if properties.is_none() {
