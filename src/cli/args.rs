@@ -393,6 +393,14 @@ pub enum Manifest {
     },
     /// Print the JSON Schema of manifests, for editors
     Schema,
+    /// Tell all that does not fit between a live CRM and a manifest, before going live
+    #[command(after_help = "\
+Example:
+  syncline manifest pull --side crm --manifest acme.yaml
+
+Missing, read-only and computed properties, types and picklist options that differ, and how many of the present
+records break the manifest's own rules. Nothing is changed; no value is shown. Exit code 1 if anything does not fit.")]
+    Pull(Pull),
     /// Put a manifest in force from now on, also while another process serves the store
     #[command(after_help = "\
 Examples:
@@ -404,6 +412,14 @@ Conflicts are judged by the rules of their time. --rejudge shows what the presen
 manifest, and changes nothing; with --yes it puts the manifest in force and decides exactly these, by events.
 A service that was started with a manifest file reads that file again on SIGHUP: change it too.")]
     Apply(Apply),
+}
+
+/// What to look at.
+#[derive(Debug, Group)]
+pub struct Pull {
+    /// The side; a HubSpot account
+    #[arg(long, value_name = "SIDE")]
+    pub side: String,
 }
 
 /// Which manifest to put in force, and how.

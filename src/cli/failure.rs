@@ -8,7 +8,7 @@ use crate::{
     log::LogError,
     manifest::Fault,
     server::TokenError,
-    service::{AskError, FleetError, OrderError, ServiceError},
+    service::{AskError, FleetError, OrderError, PullError, ServiceError},
 };
 
 /// How a command that ran to its end ends.
@@ -48,6 +48,9 @@ pub enum Failure {
     /// Tenants cannot be served.
     #[error(transparent)]
     Fleet(FleetError),
+    /// The CRM could not be looked at.
+    #[error(transparent)]
+    Pull(PullError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}")]
     Listen {

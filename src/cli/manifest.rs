@@ -25,6 +25,7 @@ struct Fault<'a> {
 pub fn manifest(asked: &Asked, place: &Place, out: &mut dyn Write) -> Result<End, Failure> {
     match asked {
         Asked::Check { file } => check(file, place.json, out),
+        Asked::Pull(args) => super::pull::pull(args, place, out),
         Asked::Apply(args) => super::apply::apply(args, place, out),
         Asked::Schema => {
             let schema = serde_json::to_string_pretty(&manifest::schema()).map_err(std::io::Error::from)?;

@@ -19,6 +19,7 @@ mod logs;
 mod manifest;
 mod open;
 mod orders;
+mod pull;
 mod read;
 mod serve;
 mod sim;

@@ -1,15 +1,70 @@
 //! The totals of a store.
 
-use std::io::Write;
+use std::{collections::BTreeMap, io::Write};
 
 use serde::Serialize;
+use serde_json::Value as Json;
 
 use super::{
     failure::{End, Failure},
     open::Place,
+    orders::{list, number, text, time},
     tell,
 };
-use crate::{engine::Engine, history::Principal};
+use crate::{
+    engine::Engine,
+    history::Principal,
+    id::SideName,
+    service::{self, Marks, Order, ServiceError, SideMarks},
+};
+
+/// How a tenant that another process serves is.
+fn tell_served(served: &Json, place: &Place, out: &mut dyn Write) -> Result<End, Failure> {
+    let alarms = served.get("alarms").map(list).unwrap_or_default();
+    if place.json {
+        tell::json(out, served)?;
+        return Ok(End::well(alarms.is_empty()));
+    }
+    let totals = served.get("totals").cloned().unwrap_or_default();
+    let total = |name: &str, key: &str| vec![name.to_owned(), tell::count(number(&totals, key))];
+    let mut rows = vec![vec!["tenant".to_owned(), text(served, "tenant")]];
+    rows.extend(
+        [("events", "events"), ("records", "records"), ("conflicts open", "conflicts_open")].map(|(n, k)| total(n, k)),
+    );
+    rows.extend([("parked", "parked"), ("waiting", "waiting"), ("duplicates", "duplicates")].map(|(n, k)| total(n, k)));
+    tell::table(out, &[], rows)?;
+    let side = |side: &Json| {
+        let backfill = side.get("backfill").map(list).unwrap_or_default().iter();
+        let reading = backfill.filter(|kind| kind.get("done").and_then(Json::as_bool) != Some(true));
+        let reading: Vec<String> = reading
+            .map(|kind| {
+                let of = kind.get("total").and_then(Json::as_u64).map_or_else(String::new, |all| format!("/{all}"));
+                format!("{} {}{of}", text(kind, "kind"), number(kind, "read"))
+            })
+            .collect();
+        let quota = side.get("quota").map(list).unwrap_or_default().iter();
+        let quota: Vec<String> = quota
+            .map(|left| format!("{} {}/{}", text(left, "window"), number(left, "left"), number(left, "most")))
+            .collect();
+        let ahead = side.get("clock").and_then(|clock| clock.get("ahead_ms")).and_then(Json::as_i64).unwrap_or(0);
+        let paused = side.get("paused").and_then(Json::as_bool).unwrap_or(false);
+        vec![
+            text(side, "side"),
+            time(side, "heard_ms"),
+            number(side, "outbox").to_string(),
+            if paused { "left alone" } else { "open" }.to_owned(),
+            quota.join(", "),
+            if reading.is_empty() { "done".to_owned() } else { reading.join(", ") },
+            format!("{ahead} ms"),
+        ]
+    };
+    let head = ["side", "heard of", "waits", "calls", "quota left", "first reading", "clock ahead"];
+    tell::table(out, &head, served.get("sides").map(list).unwrap_or_default().iter().map(side))?;
+    for alarm in alarms {
+        writeln!(out, "alarm since {}: {}", time(alarm, "since_ms"), tell::plain(&text(alarm, "text")))?;
+    }
+    Ok(End::well(alarms.is_empty()))
+}
 
 #[derive(Serialize)]
 struct Status<'a> {
@@ -40,12 +95,19 @@ struct Outbox {
     writes: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     since_ms: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    heard_ms: Option<i64>,
+    /// The record kinds that were read as a whole.
+    read: Vec<String>,
 }
 
-/// Shows the totals.
+/// Shows the totals, and of a store that is served how its sides are.
 pub fn status(place: &Place, out: &mut dyn Write) -> Result<End, Failure> {
+    if let Some(served) = service::ask(&place.store, &Order::Status)? {
+        return tell_served(&served, place, out);
+    }
     let open = place.open()?;
-    let status = Status::of(&open.engine)?;
+    let status = Status::of(&open.engine, &Marks::read(&place.store).map_err(ServiceError::from)?)?;
     if place.json {
         tell::json(out, &status)?;
     } else {
@@ -56,7 +118,7 @@ pub fn status(place: &Place, out: &mut dyn Write) -> Result<End, Failure> {
 }
 
 impl<'a> Status<'a> {
-    fn of(engine: &'a Engine) -> Result<Self, Failure> {
+    fn of(engine: &'a Engine, marks: &BTreeMap<SideName, SideMarks>) -> Result<Self, Failure> {
         let reader = engine.read(&Principal::operator());
         let counts = engine.counts()?;
         let (log_bytes, state_bytes) = engine.bytes()?;
@@ -65,7 +127,15 @@ impl<'a> Status<'a> {
         // A side without a connector has none.
         for side in edition.sides.iter().filter(|(_, spec)| spec.connected).map(|(side, _)| side) {
             let (writes, since) = engine.outbox(side)?;
-            outbox.push(Outbox { side: side.to_string(), writes, since_ms: since.map(|since| since.0) });
+            let known = marks.get(side).cloned().unwrap_or_default();
+            let read = known.backfill.into_iter().filter(|(_, mark)| mark.done.is_some()).map(|(kind, _)| kind);
+            outbox.push(Outbox {
+                side: side.to_string(),
+                writes,
+                since_ms: since.map(|since| since.0),
+                heard_ms: known.heard.map(|heard| heard.0),
+                read: read.collect(),
+            });
         }
         Ok(Status {
             tenant: engine.tenant(),

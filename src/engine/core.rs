@@ -12,6 +12,7 @@ use super::{
     guard::LoopGuard,
     identity::{self, Identity},
     outbox::Row,
+    trace,
 };
 use crate::{
     clock::{Clock, Hlc, Millis},
@@ -83,8 +84,6 @@ pub(super) struct Core {
     pub(super) touched: BTreeSet<RecordId>,
     /// Whether what is touched now comes from bulk reading.
     pub(super) bulk: bool,
-    /// The sides and kinds of which nothing is made yet.
-    pub(super) held_back: BTreeSet<(SideName, String)>,
     /// When each side was last heard of, by our clock, since the store was opened.
     pub(super) heard_of: BTreeMap<SideName, Millis>,
     /// Watches for fields that change hands too often.
@@ -99,8 +98,8 @@ pub(super) struct Core {
     held_bytes: usize,
     turn: u64,
     pub(super) identity: Identity,
-    /// The kinds of which all that a side has is known.
-    pub(super) populated: BTreeSet<(SideName, String)>,
+    /// Since when all that a side has is known, by its own clock.
+    pub(super) populated: BTreeMap<SideName, Millis>,
 }
 
 /// Reads an event by its place and checks its payload.
@@ -136,7 +135,6 @@ impl Core {
             rows_changed: BTreeSet::new(),
             touched: BTreeSet::new(),
             bulk: false,
-            held_back: BTreeSet::new(),
             heard_of: BTreeMap::new(),
             guard: LoopGuard::default(),
             held: HashMap::default(),
@@ -149,7 +147,7 @@ impl Core {
             held_bytes: 0,
             turn: 0,
             identity: Identity::new(checkpoint.ties > 0),
-            populated: BTreeSet::new(),
+            populated: BTreeMap::new(),
         }
     }
 
@@ -197,8 +195,8 @@ impl Core {
                 Arc::make_mut(&mut self.book).add_clock(&event.header.origin.side, event.header.said_at, *ahead)
             }
             _ => {
-                if let Some(kind) = identity::populated(event) {
-                    self.populated.insert((event.header.origin.side.clone(), kind.to_owned()));
+                if let Some(at) = identity::populated(event) {
+                    self.populated.insert(event.header.origin.side.clone(), at);
                 }
             }
         }
@@ -231,11 +229,13 @@ impl Core {
         let mut said = Vec::with_capacity(sealed.len());
         for (one, fresh) in sealed.into_iter().zip(fresh) {
             if !fresh {
+                trace::repeated(&one.event);
                 said.push(Said::Duplicate);
                 continue;
             }
             let place = places.next().expect("every appended entry has a place");
             let (id, name) = (one.id(), one.event.header.said);
+            trace::heard(&one.event, id, name, seq);
             let contradicted = self.counts.contradicted;
             let waiting = self.counts.waiting;
             self.apply(log, Heard { seq, place, event: one.event })?;

@@ -20,12 +20,12 @@ use super::{
 };
 use crate::{
     clock::Millis,
-    event::{Author, Detail, Draft, Kind},
+    event::{Author, Detail, Draft, Kind, Origin},
     id::{FieldName, RecordId, SaidId, Seq, SideName},
     merge::Record,
     projection,
     rulebook::EXISTENCE,
-    send::{Seen, SeenField},
+    send::{Ask, Seen, SeenField},
 };
 
 /// How a side differs from what it was believed to show.
@@ -84,6 +84,8 @@ pub struct Drift {
 /// What readings were found to say.
 #[derive(Clone, Debug, Default)]
 pub struct Compared {
+    /// The records that the readings are of, in their order.
+    pub met: Vec<RecordId>,
     /// How many records were compared.
     pub compared: usize,
     /// The differences, in the order of the readings; all of them are repaired by events that are on disk.
@@ -128,6 +130,9 @@ impl Engine {
         let now = self.now();
         let mut all = Compared::default();
         for (record, mut seen) in seen {
+            let ask = whole(core, side, &record, &seen)?;
+            let record = ask.record.clone();
+            all.met.push(record.clone());
             let key = (side.clone(), record.clone());
             let newer = core.peek(&record)?.is_some_and(|state| state.last > asked);
             if newer || core.rows.get(&key).is_some_and(|row| row.busy) {
@@ -135,8 +140,8 @@ impl Engine {
                 continue;
             }
             all.compared += 1;
-            let mut drafts = self.repair(core, side, &record, &mut seen, now, &mut all.drifts)?;
-            drafts.extend(self.fitting_drafts(core, &whole(core, side, &record, &seen)?, seen, now)?);
+            let mut drafts = self.repair(core, &ask, &mut seen, now, &mut all.drifts)?;
+            drafts.extend(self.fitting_drafts(core, &ask, seen, now)?);
             self.log_own(core, drafts)?;
         }
         self.settle(core)?;
@@ -148,12 +153,12 @@ impl Engine {
     fn repair(
         &self,
         core: &mut Core,
-        side: &SideName,
-        record: &RecordId,
+        ask: &Ask,
         seen: &mut Seen,
         now: Millis,
         drifts: &mut Vec<Drift>,
     ) -> Result<Vec<Draft>, EngineError> {
+        let (side, record) = (&ask.side, &ask.record);
         let held = core.hold(record)?;
         let (state, line) = (held.record.clone(), held.line.clone());
         let drift = |field: Option<&FieldName>, kind, since, author: &Author| Drift {
@@ -175,6 +180,9 @@ impl Engine {
         if !known.in_flight.is_empty() {
             return Ok(Vec::new());
         }
+        let link = origin_of(&state, side).link;
+        let stream = core.stream_of(record, side, ask.link.as_deref().or(link.as_deref()));
+        let place = || (stream.clone(), origin_of(&state, side));
         let mut drafts = Vec::new();
         let mut events = None;
         let mut ordinary = Vec::new();
@@ -206,13 +214,13 @@ impl Engine {
             });
             if said_it {
                 let at = core.book.on_side(side, now).max(shown.at.plus(1));
-                drafts.push(shows_again(record, &state, side, &field, at));
+                drafts.push(shows_again(place(), &field, at));
                 drifts.push(drift(Some(&field.field), DriftKind::Reverted, since, &field.author));
             } else {
                 let mut names = known_words(&state, side, &field.field);
                 let touching = line.filter(|event| event.header.fields.contains(&field.field));
                 names.extend(touching.max_by_key(|event| event.header.said_at).map(|event| event.header.said));
-                drafts.push(says_undated(record, &state, side, &field, time, names));
+                drafts.push(says_undated(place(), &field, time, names));
                 drifts.push(drift(Some(&field.field), DriftKind::Undated, since, &field.author));
             }
         }
@@ -236,8 +244,8 @@ fn whole_drift(state: &Record, side: &SideName, seen: &Seen) -> Option<DriftKind
 }
 
 /// A receipt of what the side shows in place of what it had confirmed: the next plan writes the value again.
-fn shows_again(record: &RecordId, state: &Record, side: &SideName, field: &SeenField, at: Millis) -> Draft {
-    let mut draft = Draft::new(Kind::Receipt, record.clone(), origin_of(state, side), at, Author::engine());
+fn shows_again((stream, origin): (RecordId, Origin), field: &SeenField, at: Millis) -> Draft {
+    let mut draft = Draft::new(Kind::Receipt, stream, origin, at, Author::engine());
     draft.words = vec![(field.field.clone(), field.value.clone())];
     draft.carries = vec![Vec::new()];
     draft.detail = Detail::Reason(DriftKind::Reverted.why().to_owned());
@@ -245,15 +253,8 @@ fn shows_again(record: &RecordId, state: &Record, side: &SideName, field: &SeenF
 }
 
 /// An observation that stands after all that the side has said and learned of the field.
-fn says_undated(
-    record: &RecordId,
-    state: &Record,
-    side: &SideName,
-    field: &SeenField,
-    time: Millis,
-    names: Vec<SaidId>,
-) -> Draft {
-    let mut draft = Draft::new(Kind::Observe, record.clone(), origin_of(state, side), time, field.author.clone());
+fn says_undated((stream, origin): (RecordId, Origin), field: &SeenField, time: Millis, names: Vec<SaidId>) -> Draft {
+    let mut draft = Draft::new(Kind::Observe, stream, origin, time, field.author.clone());
     draft.words = vec![(field.field.clone(), field.value.clone())];
     draft.coarse = field.changed.is_none();
     draft.seen = Some(names);

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use rustc_hash::FxBuildHasher;
 
 use crate::{
+    clock::Millis,
     event::{Detail, Event, Kind},
     id::RecordId,
     state::{StateError, Store, Tie, TieKind},
@@ -173,10 +174,8 @@ pub(super) fn other_of(event: &Event) -> Option<&RecordId> {
     }
 }
 
-/// The kind of which everything that a side has was read once, so that what it has not is known to be missing there.
-pub(super) fn populated(event: &Event) -> Option<&str> {
-    match (&event.header.kind, &event.payload.detail) {
-        (Kind::Observe, Detail::Reason(kind)) if event.header.record.is_empty() => Some(kind),
-        _ => None,
-    }
+/// When everything about a side was read once, so that what it has not is known to be missing there.
+pub(super) fn populated(event: &Event) -> Option<Millis> {
+    let header = &event.header;
+    (header.kind == Kind::Observe && header.record.is_empty()).then_some(header.said_at)
 }

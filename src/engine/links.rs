@@ -210,14 +210,10 @@ impl Core {
 
     /// Whether a record may be made on a side that does not have it.
     pub fn making(&self, id: &RecordId, record: &Record, side: &SideName) -> Result<Making, EngineError> {
-        let kind = (side.clone(), id.kind().to_owned());
-        if self.held_back.contains(&kind) {
-            return Ok(Making::Unpopulated);
-        }
         if !self.has_own_ids(side) {
             return Ok(Making::Free);
         }
-        if !self.populated.contains(&kind) {
+        if !self.populated.contains_key(side) {
             return Ok(Making::Unpopulated);
         }
         Ok(self.suggestion(id, record, side)?.map_or(Making::Free, Making::Like))
@@ -412,6 +408,33 @@ impl Engine {
             }
         }
         Ok(all.into_iter().collect())
+    }
+
+    /// Whether all that a side has is known, so that what it has not may be made there.
+    ///
+    /// # Errors
+    /// If the engine has stopped.
+    pub fn is_populated(&self, side: &str) -> Result<bool, EngineError> {
+        Ok(self.core()?.populated.contains_key(side))
+    }
+
+    /// Says that everything that a side had was read and told, so that what it has not may be made there.
+    ///
+    /// # Errors
+    /// If the store fails.
+    ///
+    /// # After a crash
+    /// It is said, or it is not.
+    pub fn set_populated(&self, side: &SideName) -> Result<(), EngineError> {
+        let at = self.core()?.book.on_side(side, self.now());
+        let origin = Origin::side(side.clone());
+        let mut draft = Draft::new(Kind::Observe, RecordId::tenant(), origin, at, Author::engine());
+        draft.detail = Detail::Reason("everything that the side had was read".to_owned());
+        self.say(vec![draft])?;
+        let mut core = self.core()?;
+        let ids = core.ids()?;
+        core.touched.extend(ids);
+        self.finish(core, Vec::new())
     }
 }
 

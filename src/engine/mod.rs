@@ -16,10 +16,10 @@ mod observe;
 mod outbox;
 mod parked;
 mod peek;
-mod population;
 mod rejudge;
 mod replay;
 mod sightings;
+mod trace;
 
 use std::{
     path::PathBuf,

@@ -8,6 +8,7 @@ use super::{
     Engine, EngineError,
     core::Core,
     links::{Making, tie_draft},
+    trace,
 };
 use crate::{
     clock::Millis,
@@ -213,8 +214,7 @@ impl Engine {
     /// If the engine has stopped.
     pub fn next_due(&self, side: &str) -> Result<Option<Millis>, EngineError> {
         let core = self.core()?;
-        let can_leave = |row: &Row| !row.busy;
-        let rows = core.rows.iter().filter(|((of, _), row)| **of == *side && can_leave(row));
+        let rows = core.rows.iter().filter(|((of, _), row)| **of == *side && !row.busy);
         Ok(rows.map(|(_, row)| row.not_before).min())
     }
 
@@ -288,12 +288,13 @@ impl Engine {
             asks.push(Ask { side, record: record.clone(), link, fields, about });
             return Ok(());
         }
-        let write =
-            Write { urgent: !row.bulk, ..Write::of(self, &side, record, stream, &state, plan.puts, row.attempts) };
+        let write = Write::of(self, &side, record, stream, &state, plan.puts, row.attempts);
+        let write = Write { urgent: !row.bulk, ..write };
         row.busy = true;
         if row.unsent.take().as_ref() != Some(&write.key) {
             drafts.push(write.sent_draft(&state, at));
         }
+        trace::sent(&write);
         writes.push(write);
         Ok(())
     }
@@ -331,6 +332,7 @@ impl Engine {
             let at = core.book.on_side(&write.side, now);
             let row = core.rows.entry(key).or_insert_with(|| Row::since(now));
             row.busy = false;
+            trace::answered(&write, &outcome);
             match outcome {
                 Outcome::Applied(receipt) => {
                     (row.attempts, row.since) = (0, now);

@@ -110,6 +110,7 @@ impl Engine {
         field: Option<&str>,
         by: &Author,
     ) -> Result<Vec<Parked>, EngineError> {
+        let record = &self.canonical(record)?;
         let mut parked = Vec::new();
         self.parked_of(record, &mut parked)?;
         parked.retain(|park| {
@@ -137,13 +138,29 @@ impl Engine {
         for draft in &mut drafts {
             draft.carries = vec![Vec::new(); draft.words.len()];
         }
+        let released: Vec<(SideName, Millis)> =
+            drafts.iter().map(|draft| (draft.origin.side.clone(), draft.said_at)).collect();
         self.say(drafts)?;
+        self.wait_past(record, &released)?;
         Ok(parked)
     }
 
-    /// A time that is not before any park of the side.
+    /// Puts the next try off until it stands after the release, or a refusal of it would be let go as well, again and again.
+    fn wait_past(&self, record: &RecordId, released: &[(SideName, Millis)]) -> Result<(), EngineError> {
+        let mut core = self.core()?;
+        let now = self.now();
+        for (side, at) in released {
+            let behind = at.0.saturating_sub(core.book.on_side(side, now).0).max(0);
+            if let Some(row) = core.rows.get_mut(&(side.clone(), record.clone())) {
+                row.not_before = row.not_before.max(now.plus(behind.saturating_add(1)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The time of the side's newest park.
     fn release_time(&self, peek: &super::Peek, side: &SideName) -> Result<Millis, EngineError> {
-        let mut at = peek.book.on_side(side, self.now()).max(self.now());
+        let mut at = Millis(i64::MIN);
         for park in peek.record.side(side).into_iter().flat_map(|state| &state.parks) {
             let entry = &peek.line.entries()[park.entry as usize];
             at = at.max(self.event_at(entry.seq, entry.place)?.header.said_at);
@@ -164,6 +181,7 @@ impl Engine {
         by: Author,
         why: &str,
     ) -> Result<(), EngineError> {
+        let record = &self.canonical(record)?;
         let peek = self.peek(record)?;
         let shown = peek.as_ref().and_then(|peek| {
             let field = inner_text(field);

@@ -44,7 +44,8 @@ impl Engine {
         let now = self.now();
         let mut made = 0;
         for (record, seen) in seen {
-            let drafts = self.fitting_drafts(core, &whole(core, side, &record, &seen)?, seen, now)?;
+            let ask = whole(core, side, &record, &seen)?;
+            let drafts = self.fitting_drafts(core, &ask, seen, now)?;
             made += drafts.len();
             self.log_own(core, drafts)?;
         }
@@ -68,10 +69,11 @@ impl Engine {
         let core = self.core()?;
         let mut linked = Vec::new();
         for id in records {
-            let Some(record) = core.peek(id)? else { continue };
+            let id = core.canonical(id)?;
+            let Some(record) = core.peek(&id)? else { continue };
             let state = record.side(side);
             if projection::exists_on(state) {
-                linked.push((id.clone(), state.and_then(|state| state.link.clone())));
+                linked.push((id, state.and_then(|state| state.link.clone())));
             }
         }
         Ok(linked)
@@ -107,5 +109,6 @@ pub(super) fn whole(core: &Core, side: &SideName, record: &RecordId, seen: &Seen
         Some((_, link)) => Some(link.into()),
         None => seen.link.clone(),
     };
-    Ok(Ask { side: side.clone(), record: core.canonical(record)?, link, fields: Vec::new(), about: None })
+    let record = core.canonical(record)?;
+    Ok(Ask { side: side.clone(), record, link, fields: Vec::new(), about: None })
 }

@@ -109,9 +109,18 @@ impl Reader {
             read = mark.read;
         });
         self.save().await?;
-        self.engine().populated(self.name(), kind)?;
+        self.all_read().await?;
         tracing::info!(side = %self.name(), kind, read, "backfill: done");
         Ok(())
+    }
+
+    /// Says that all that the side has was read, once that is so: from then on what it has not may be made there.
+    pub async fn all_read(&self) -> Result<(), ServiceError> {
+        if self.unread_kind().is_some() || self.engine().is_populated(self.name())? {
+            return Ok(());
+        }
+        let side = self.name().clone();
+        Ok(self.handle.call(move |engine| engine.set_populated(&side)).await?)
     }
 
     /// Has everything read anew, from the beginning; what is known stays known meanwhile.

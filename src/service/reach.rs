@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::wants::Wants;
 use crate::{
     clock::Millis,
-    engine::{Engine, EngineError},
-    id::{RecordId, SideName},
+    engine::Engine,
+    id::SideName,
     manifest::Manifest,
     send::Connector,
     server::Hook,
@@ -105,21 +105,5 @@ impl Dialects for InProcess {
     fn reach(&self, context: &Context<'_>) -> Result<Reach, ReachError> {
         let own = self.0.iter().find(|(side, _)| side == context.side);
         Ok(own.map(|(_, reach)| reach.clone()).unwrap_or_default())
-    }
-}
-
-/// Ids of sides as they stand in the records themselves: a side's own object is the record that is named after it.
-pub(super) struct OwnNames(pub Engine);
-
-impl Links for OwnNames {
-    fn record(&self, kind: &str, side: &SideName, link: &str) -> Option<RecordId> {
-        RecordId::on_side(kind, side, link).ok()
-    }
-
-    fn link(&self, record: &RecordId, side: &SideName) -> Option<Box<str>> {
-        let linked: Result<_, EngineError> = self.0.linked(side, std::slice::from_ref(record));
-        let known = linked.ok().and_then(|linked| linked.into_iter().next()).and_then(|(_, link)| link);
-        let named = || record.side_and_link().filter(|(of, _)| **side == **of).map(|(_, link)| Box::from(link));
-        known.or_else(named)
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     clock::Millis,
     engine::{Engine, EngineError, Handle},
     id::{RecordId, SideName},
-    manifest::{self, ANY, Manifest},
+    manifest::{self, ANY, Connector, Manifest},
     send::Seen,
     side::{Links, Page, Sighting, Source, SourceError},
 };
@@ -65,7 +65,12 @@ impl Reader {
     pub fn named(&self, kind: &str, page: &mut Page) -> Vec<(RecordId, Seen)> {
         let mut named = Vec::with_capacity(page.records.len());
         for Sighting { link, mut seen } in std::mem::take(&mut page.records) {
-            let Some(record) = self.links.record(kind, self.name(), &link) else {
+            // Several ids of one side may lead to one record: a reading is of the one that it names.
+            let record = match self.side.connector {
+                Connector::Hubspot | Connector::Portal => RecordId::on_side(kind, self.name(), &link).ok(),
+                Connector::None | Connector::InProcess => self.links.record(kind, self.name(), &link),
+            };
+            let Some(record) = record else {
                 tracing::warn!(side = %self.name(), kind, "a record was passed over: its id cannot be one of ours");
                 continue;
             };

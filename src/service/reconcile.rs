@@ -100,6 +100,7 @@ impl Reconciliation {
     }
 
     fn note(&mut self, compared: Compared) {
+        self.met.extend(compared.met);
         self.report.compared += compared.compared as u64;
         self.report.found += compared.drifts.len() as u64;
         for drift in &compared.drifts {
@@ -184,7 +185,6 @@ impl Reader {
         self.heard();
         under_way.report.calls += 1;
         let seen = self.named(kind, &mut page);
-        under_way.met.extend(seen.iter().map(|(record, _)| record.clone()));
         self.compare(under_way, seen, asked).await?;
         under_way.cursor = page.next;
         if under_way.cursor.is_none() {

@@ -64,6 +64,8 @@ struct Walk {
     attempts: u32,
     chance: Chance,
     reconciliation: Option<Reconciliation>,
+    /// Whether the last piece of reading was a poll's: a long one takes turns with a backfill.
+    polled: bool,
     clock: Option<ClockReading>,
     heard_kept: Option<Millis>,
 }
@@ -105,12 +107,10 @@ impl SideService {
         let engine = reader.engine().clone();
         let side = reader.name().clone();
         let sender = reach.connector.clone().map(|to| Sender::new(engine.clone(), side.clone(), to, settings));
-        for kind in &*reader.kinds {
-            let read = reader.marks.of(&side).backfill.get(kind).is_some_and(|mark| mark.done.is_some());
-            match read || reader.source.is_none() {
-                true => engine.populated(&side, kind)?,
-                false => engine.hold_creates(&side, kind)?,
-            }
+        // What cannot be read as a whole is not waited for; what was read may have been said by another process only half.
+        let is_reached = reach.connector.is_some() || reach.source.is_some();
+        if is_reached && reader.unread_kind().is_none() && !engine.is_populated(&side)? {
+            engine.set_populated(&side)?;
         }
         // A new sender has tried nothing yet.
         alarms.clear(&side, AlarmKind::Paused);
@@ -120,6 +120,7 @@ impl SideService {
             attempts: 0,
             chance: Chance::new(settings.seed ^ 0x5eed),
             reconciliation: None,
+            polled: false,
             clock: None,
             heard_kept: reader.marks.of(&side).heard,
         };
@@ -198,6 +199,7 @@ impl SideService {
             Job::Backfill(kind) => self.reader.backfill_page(kind).await?,
             Job::Reconcile => self.reconcile_step(&mut walk).await?,
         };
+        walk.polled = matches!(job, Job::Poll(_));
         self.settle(&mut walk, &job, step).await?;
         Ok(Turn::Worked)
     }
@@ -207,11 +209,11 @@ impl SideService {
         if self.reach.connector.is_some() && self.reader.marks.with(self.name(), |marks| !marks.wanted.is_empty()) {
             return Some(Job::Wanted);
         }
-        if let Some((kind, _)) = self.reader.next_poll().filter(|(_, at)| *at <= now) {
-            return Some(Job::Poll(kind));
-        }
-        if let Some(kind) = self.reader.unread_kind() {
-            return Some(Job::Backfill(kind));
+        let poll = self.reader.next_poll().filter(|(_, at)| *at <= now).map(|(kind, _)| Job::Poll(kind));
+        let backfill = self.reader.unread_kind().map(Job::Backfill);
+        let news_first = if walk.polled { backfill.or(poll) } else { poll.or(backfill) };
+        if news_first.is_some() {
+            return news_first;
         }
         let due = walk.reconciliation.is_some()
             || self.reader.next_reconcile(self.reach.connector.is_some()).is_some_and(|at| at <= now);

@@ -11,7 +11,7 @@ use super::{
     alarm::{Alarm, AlarmKind, Alarms},
     backfill::BackfillProgress,
     marks::Marks,
-    reach::{Context, Dialects, InProcess, OwnNames},
+    reach::{Context, Dialects, InProcess},
     reader::{Reader, ServiceError, kinds_on},
     reconcile::Report,
     side::{SideService, Turn},
@@ -124,7 +124,7 @@ impl Tenant {
             engine: Engine::builder(&store),
             store,
             dialects: Arc::new(InProcess::default()),
-            links: Box::new(|engine| Arc::new(OwnNames(engine.clone()))),
+            links: Box::new(|engine| Arc::new(engine.clone())),
             sending: send::Settings::default(),
         }
     }
@@ -287,7 +287,8 @@ impl Tenant {
     /// If the store fails; a side that cannot be asked leaves its report unfinished.
     pub async fn reconcile(&self, side: Option<&str>, record: Option<&RecordId>) -> Result<Vec<Report>, ServiceError> {
         let mut reports = Vec::new();
-        for service in self.sides().iter().filter(|service| side.is_none_or(|side| **service.name() == *side)) {
+        let asked = |service: &&Arc<SideService>| side.is_none_or(|side| **service.name() == *side);
+        for service in self.sides().iter().filter(asked).filter(|service| service.is_reached()) {
             reports.push(service.reconcile_now(record.map(|record| vec![record.clone()])).await?);
         }
         Ok(reports)
@@ -374,7 +375,9 @@ impl Tenant {
     /// # Errors
     /// If the store has stopped.
     pub fn status(&self) -> Result<TenantStatus, EngineError> {
-        let sides = self.sides().iter().map(|side| side.status()).collect::<Result<_, _>>()?;
+        let sides = self.sides();
+        let sides =
+            sides.iter().filter(|side| side.is_reached()).map(|side| side.status()).collect::<Result<_, _>>()?;
         let totals = Totals::of(self.engine())?;
         Ok(TenantStatus { tenant: self.name().to_owned(), totals, sides, alarms: self.alarms() })
     }

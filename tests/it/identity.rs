@@ -83,7 +83,7 @@ impl World {
 
     fn populate(&self) {
         for name in ["crm", "portal"] {
-            self.engine().populated(&side(name), "contact").expect("it is said");
+            self.engine().set_populated(&side(name)).expect("it is said");
         }
     }
 

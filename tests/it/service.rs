@@ -1,1 +1,5 @@
-//! A tenant kept running: polls, reconciliation, reload, alarms.
+//! What a tenant's service promises, one claim each, on two pretend sides and a clock turned by hand.
+
+mod orders;
+mod reading;
+mod shelf;

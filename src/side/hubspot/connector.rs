@@ -120,7 +120,7 @@ impl HubSpot {
 
     async fn archive(&self, task: &Task<'_>, id: &str) -> Outcome {
         let path = self.client.objects(&[&task.shape.path, id]);
-        match self.client.call(&Call::new(Op::Archive, Method::DELETE, path, Urgency::Interactive)).await {
+        match self.client.call(&Call::new(Op::Archive, Method::DELETE, path, pressing(task.write))).await {
             Ok(_) => Outcome::Applied(Receipt { link: Some(id.into()), ..Receipt::default() }),
             // Deleted before, or merged into another one: a look tells.
             Err(trouble) if trouble.is_refused_with(404) => Outcome::Unknown,
@@ -140,7 +140,7 @@ impl HubSpot {
         let properties: BTreeMap<_, _> = task.properties.iter().filter(|(_, text)| !text.is_empty()).collect();
         let body = json!({"properties": properties, "associations": within});
         let path = self.client.objects(&[&task.shape.path]);
-        let created = self.client.call(&Call::with(Op::Create, Method::POST, path, Urgency::Interactive, body)).await;
+        let created = self.client.call(&Call::with(Op::Create, Method::POST, path, pressing(task.write), body)).await;
         let row = match created {
             Ok(body) => Row::read(&body),
             Err(Trouble::Refused(409, problem)) => return self.in_the_way(task, &problem).await,
@@ -178,7 +178,7 @@ impl HubSpot {
         let Some(id) = task.write.link.as_deref() else { return Outcome::Unknown };
         let path = self.client.objects(&[&task.shape.path, id]);
         let body = json!({"properties": task.properties});
-        match self.client.call(&Call::with(Op::Update, Method::PATCH, path, Urgency::Interactive, body)).await {
+        match self.client.call(&Call::with(Op::Update, Method::PATCH, path, pressing(task.write), body)).await {
             Ok(body) => match Row::read(&body) {
                 Some(row) => self.join_all(task, self.receipt(task, &row)).await,
                 None => Outcome::Unknown,
@@ -221,7 +221,8 @@ impl HubSpot {
         let input = |(_, task): &(usize, Task<'_>)| json!({"id": task.write.link, "properties": task.properties, "objectWriteTraceId": task.write.key});
         let inputs: Vec<_> = tasks.iter().map(input).collect();
         let path = self.client.objects(&[&tasks[0].1.shape.path, "batch", "update"]);
-        let call = Call::with(Op::BatchUpdate, Method::POST, path, Urgency::Interactive, json!({"inputs": inputs}));
+        let urgent = tasks.iter().find(|(_, task)| task.write.urgent).unwrap_or(&tasks[0]);
+        let call = Call::with(Op::BatchUpdate, Method::POST, path, pressing(urgent.1.write), json!({"inputs": inputs}));
         Rows::read(&self.client.call(&call).await?).ok_or(Trouble::Unknown)
     }
 
@@ -327,6 +328,11 @@ impl HubSpot {
         let again = || Err(Trouble::Unauthorized.wait());
         answers.into_iter().map(|answer| answer.unwrap_or_else(again).map_err(ReadError::RetryAfter)).collect()
     }
+}
+
+/// How urgent a write is: a backfill's leave what others may need.
+fn pressing(write: &Write) -> Urgency {
+    if write.urgent { Urgency::Interactive } else { Urgency::Backfill }
 }
 
 /// How much an answer matters: nobody waits for a reconciliation, which asks about nothing in particular.
