@@ -82,6 +82,7 @@ async fn rig(settings: Settings) -> Rig {
     let dir = TempDir::new().expect("a directory");
     let builder = Engine::builder(dir.path().join("store")).manifest(text).clock(clock.clone());
     let (engine, _) = builder.open().expect("a new store opens");
+    engine.set_populated(&crm()).expect("the account is empty");
     let translation = Translation::new(Arc::new(manifest), crm(), Arc::new(Plain));
     let steady: Arc<dyn Clock> = Arc::new(clock.clone());
     let mut setting = Setting::new(translation, Arc::new(Plain), Credential::Fixed("token".into()), steady.clone());

@@ -302,13 +302,13 @@ const ENGINE: &[(&str, &[&str])] = &[
     ),
     (
         "tells those programs what is known of a side, to read on from there",
-        &["compare_all", "heard_of", "is_populated", "linked", "now_on", "populated", "records"],
+        &["compare_all", "heard_of", "is_populated", "linked", "now_on", "records"],
     ),
     (
         "tells which records are one, and lets whoever reviews that say so",
         &["canonical", "link", "links", "suggestions", "twins", "unlink"],
     ),
-    ("serves those who send writes", &["due", "hold_creates", "may_create", "next_due", "outbox", "outcome"]),
+    ("serves those who send writes", &["due", "next_due", "outbox", "outcome"]),
     (
         "shows operators what waits or would be judged otherwise, and settles it",
         &["give_up", "parked", "rejudge", "rejudge_as_found", "release"],

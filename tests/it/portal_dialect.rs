@@ -735,6 +735,7 @@ async fn through_faults_everything_arrives_and_nothing_is_made_twice() {
     let dir = tempfile::tempdir().expect("a folder");
     let opened = Engine::builder(dir.path().join("store")).manifest(MANIFEST).clock(clock.clone()).open();
     let (engine, _) = opened.expect("a new store opens");
+    engine.set_populated(&side()).expect("the portal is empty");
     let portal = Portal::new(
         &setting.serving.url(),
         keys(&[SECRET]),
