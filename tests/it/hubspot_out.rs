@@ -109,7 +109,7 @@ impl Rig {
         for (field, value) in set {
             edit = edit.set(FieldName::new(field).expect("a name"), Value::text(value));
         }
-        self.engine.edit(edit).expect("it is taken");
+        self.engine.edit(&syncline::history::Principal::operator(), edit).expect("it is taken");
     }
 
     /// Steps the sender, and turns the clock where it waits, until nothing more is due.
