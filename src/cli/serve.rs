@@ -1,6 +1,6 @@
 //! Serving tenants until a signal says to stop.
 
-use std::{future::Future, io::Write, net::SocketAddr, sync::Arc};
+use std::{io::Write, net::SocketAddr, sync::Arc};
 
 use serde::Serialize;
 use tokio::{
@@ -83,12 +83,10 @@ async fn serve_places(
 }
 
 /// Waits for the first of two signals.
-fn either(mut one: Signal, mut other: Signal) -> impl Future<Output = ()> + Send {
-    async move {
-        tokio::select! {
-            _ = one.recv() => {}
-            _ = other.recv() => {}
-        }
+async fn either(mut one: Signal, mut other: Signal) {
+    tokio::select! {
+        _ = one.recv() => {}
+        _ = other.recv() => {}
     }
 }
 
