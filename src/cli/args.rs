@@ -145,6 +145,20 @@ Examples:
   syncline backfill --store acme
   syncline backfill --side crm --again")]
     Backfill(Backfill),
+    /// Show which ids are one record, and say so, or undo it
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  syncline links suggest --store acme
+  syncline links show contact/crm:501
+  syncline links accept contact/portal:u7 contact/crm:501 --by ana --why 'called the customer'
+  syncline links reject contact/portal:u7 contact/crm:501 --by ana --why 'father and son'
+
+While something on a side could be the same, nothing is made there. Undoing a link gives every value back to the
+record that it was said of, on both sides."
+    )]
+    Links(Links),
     /// Show what waits for a person, let it go on, or give it up
     #[command(subcommand)]
     Parked(Parked),
@@ -472,6 +486,37 @@ pub struct Backfill {
     /// Read again what was read already
     #[arg(long)]
     pub again: bool,
+}
+
+/// What to do about links.
+#[derive(Debug, Subcommand)]
+pub enum Links {
+    /// List what could be one record: matches by the fields that the manifest names, and what a side has twice
+    Suggest,
+    /// Show all ids of a record
+    Show {
+        /// The record's id, KIND/ID
+        record: String,
+    },
+    /// Say that two ids are one record
+    Accept(LinksTie),
+    /// Say that two ids are two records: refuses a suggestion, or undoes a link
+    Reject(LinksTie),
+}
+
+/// Two ids, and who says what they are.
+#[derive(Debug, Group)]
+pub struct LinksTie {
+    /// The one, KIND/ID
+    pub record: String,
+    /// The other, KIND/ID; undoing a link, it is the one that goes
+    pub other: String,
+    /// Who says so
+    #[arg(long, value_name = "NAME")]
+    pub by: String,
+    /// Why, for whoever asks later
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub why: String,
 }
 
 /// What to do with what waits for a person.

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 
 use super::{
-    Engine, EngineError,
+    Engine, EngineError, Unfit,
     core::{Core, read_line},
     links::tie_draft,
     outbox::{Row, new_id_draft, origin_of},
@@ -94,12 +94,13 @@ impl Engine {
     ) -> Result<Vec<Draft>, EngineError> {
         let edition = core.book.newest().clone();
         let drafts = self.seen_drafts(core, ask, seen, now)?;
-        let fits = |draft: &Draft| {
-            Engine::check(&edition, draft)
-                .inspect_err(
-                    |why| tracing::warn!(record = %ask.record, side = %ask.side, %why, "passed over what a side shows"),
-                )
-                .is_ok()
+        let fits = |draft: &Draft| match Engine::check(&edition, draft) {
+            // What a side shows is what it shows, also where it breaks the manifest; reads say so.
+            Ok(()) | Err(Unfit::Value { .. }) => true,
+            Err(why) => {
+                tracing::warn!(record = %ask.record, side = %ask.side, %why, "passed over what a side shows");
+                false
+            }
         };
         let drafts = drafts.into_iter().filter(fits).collect();
         core.touched.insert(ask.record.clone());

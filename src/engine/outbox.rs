@@ -461,7 +461,12 @@ impl Write {
     ///
     /// A side's own id that comes with it is tied to the record first.
     fn receipt_drafts(&self, state: &Record, receipt: Receipt, at: Millis, own_ids: bool) -> Vec<Draft> {
+        // A side that counts in seconds, or a clock that stands, may bear one time for two writes: the later one comes after.
+        let shown =
+            |put: &Put| state.side(&self.side)?.shown(&put.field).filter(|shown| shown.by_us).map(|shown| shown.at);
+        let earlier = self.puts.iter().filter_map(shown).max();
         let at = receipt.at.unwrap_or(at);
+        let at = earlier.map_or(at, |earlier| at.max(earlier.plus(1)));
         let mut draft = self.draft(Kind::Receipt, state, at);
         draft.detail = Detail::Write(self.key.clone());
         let mut drafts = Vec::new();

@@ -237,12 +237,15 @@ impl<'a> Fold<'a> {
     /// Walks each side's line: tells words from echoes and keeps what the side shows.
     fn walk_lines(&mut self) {
         let mut lines: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+        let gone = self.merged_away();
         for at in (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]) {
-            if line_class(self.event(at).header.kind).is_some() {
-                lines.entry(&self.event(at).header.origin.side).or_default().push(at);
+            let header = &self.event(at).header;
+            // A side that merges two records tells of the one that goes as deleted; the survivor is not.
+            let ended = header.kind == Kind::Delete && gone.contains(&origin_key(&header.origin));
+            if line_class(header.kind).is_some() && !ended {
+                lines.entry(&header.origin.side).or_default().push(at);
             }
         }
-        let gone = self.merged_away();
         for (side, mut line) in lines {
             // What was said of records that the side has since merged away is older than all it says of the survivor.
             let is_live = |at: u32| !gone.contains(&origin_key(&self.event(at).header.origin));

@@ -11,7 +11,7 @@ use crate::{
         record::{Candidate, SideState},
     },
     rulebook::{EXISTENCE, Edition},
-    value::Value,
+    value::{Value, View},
 };
 
 /// A field that a side is to show.
@@ -65,6 +65,7 @@ pub fn plan(kind: &str, record: &Record, side: &str, edition: &Edition) -> Plan 
         return plan;
     }
     let exists_there = exists_on(state);
+    let empty_is_none = edition.sides.get(side).is_some_and(|spec| spec.own_ids);
     if record.existence == Existence::Deleted {
         if exists_there {
             plan.puts.extend(existence_put(record, false, side, state));
@@ -80,7 +81,8 @@ pub fn plan(kind: &str, record: &Record, side: &str, edition: &Edition) -> Plan 
         // what it replaced would look as if he had taken it out. Once the write is read back its words fall into place.
         let may_tell = !judge::is_merged(spec) || !record.is_in_the_dark(field);
         if spec.name_on(side, &field.name).is_some() {
-            place(&mut plan, field, side, state, (exists_there, may_tell));
+            let there = There { exists: exists_there, may_tell, empty_is_none };
+            place(&mut plan, field, side, state, there);
         }
     }
     plan.puts.extend(refused_puts(kind, record, state.filter(|_| exists_there), edition));
@@ -134,19 +136,24 @@ fn refused_puts(kind: &str, record: &Record, state: Option<&SideState>, edition:
     holds.filter(|shown| is_refused(&shown.field)).map(|shown| put(&shown.field)).collect()
 }
 
-fn place(
-    plan: &mut Plan,
-    field: &Field,
-    side: &str,
-    state: Option<&SideState>,
-    (exists_there, may_tell): (bool, bool),
-) {
+/// How a side stands to a field.
+#[derive(Clone, Copy)]
+struct There {
+    /// Whether the side has the record.
+    exists: bool,
+    /// Whether it is known what the side's author saw, so that he may be told something else.
+    may_tell: bool,
+    /// Whether the side tells what is empty and what is cleared alike.
+    empty_is_none: bool,
+}
+
+fn place(plan: &mut Plan, field: &Field, side: &str, state: Option<&SideState>, there: There) {
     let winner = field.winner();
     let parked = state.is_some_and(|state| state.parked(&field.name, &winner.said).is_some());
     if parked || field.is_disputed() {
         return;
     }
-    let shown = state.and_then(|state| state.shown(&field.name)).filter(|_| exists_there);
+    let shown = state.and_then(|state| state.shown(&field.name)).filter(|_| there.exists);
     let value = field.value();
     let put = || Put {
         field: field.name.clone(),
@@ -158,18 +165,23 @@ fn place(
         plan.doubts.push(field.name.clone());
         return;
     }
-    if !may_tell {
+    if !there.may_tell {
         return;
     }
     match shown.and_then(|shown| shown.newest.as_ref()) {
-        Some(shows) if shows == value => {
+        Some(shows) if shows == value || there.empty_is_none && is_empty(shows) && is_empty(value) => {
             if field.candidates.iter().any(|candidate| !knows(candidate, side)) {
                 plan.settled.push(put());
             }
         }
-        None if value.is_null() => {}
+        None if value.is_null() || there.empty_is_none && is_empty(value) => {}
         _ => plan.puts.push(put()),
     }
+}
+
+/// Whether a value is none to a side over a network: a text or a list without anything in it is told and shown as cleared.
+fn is_empty(value: &Value) -> bool {
+    matches!(value.view(), View::Null) || value.as_text() == Some("") || value.as_bytes() == Value::list([]).as_bytes()
 }
 
 fn knows(candidate: &Candidate, side: &str) -> bool {

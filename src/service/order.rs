@@ -45,6 +45,26 @@ pub enum Order {
         /// Whether what was read already is read again.
         again: bool,
     },
+    /// What could be one record?
+    Suggestions,
+    /// Which ids does a record have?
+    Links {
+        /// Any of them.
+        record: String,
+    },
+    /// Two ids are one record, or two.
+    Tie {
+        /// The one.
+        record: String,
+        /// The other.
+        other: String,
+        /// Whether they are one.
+        one: bool,
+        /// Who says so.
+        by: String,
+        /// Why.
+        why: String,
+    },
     /// What waits for a person?
     Parked,
     /// Let what is parked go on.
@@ -132,6 +152,31 @@ impl Tenant {
                     self.backfill_again(side.as_deref()).await?;
                 }
                 Ok(told(&self.backfill_progress(side.as_deref())))
+            }
+            Order::Suggestions => {
+                let found = self.handle().call(|engine| Ok::<_, EngineError>((engine.suggestions()?, engine.twins()?)));
+                let (suggestions, twins) = found.await?;
+                Ok(json!({ "suggestions": told(&suggestions), "twins": told(&twins) }))
+            }
+            Order::Links { record } => {
+                let record = named(&record)?;
+                let found = self
+                    .handle()
+                    .call(move |engine| Ok::<_, EngineError>((engine.canonical(&record)?, engine.links(&record)?)));
+                let (record, links) = found.await?;
+                Ok(json!({ "record": &*record, "links": told(&links) }))
+            }
+            Order::Tie { record, other, one, by, why } => {
+                let (record, other, by) = (named(&record)?, named(&other)?, Author::user(&by));
+                let tied = self.handle().call(move |engine| {
+                    match one {
+                        true => engine.link(&record, &other, by, &why)?,
+                        false => engine.unlink(&record, &other, by, &why)?,
+                    };
+                    Ok::<_, EngineError>((engine.canonical(&record)?, engine.canonical(&other)?))
+                });
+                let (record, other) = tied.await?;
+                Ok(json!({ "one": record == other, "record": &*record, "other": &*other }))
             }
             Order::Parked => Ok(told(&self.handle().call(|engine| engine.parked()).await?)),
             Order::Retry { record, side, field, by } => {

@@ -341,3 +341,36 @@ fn who_is_one_record_depends_on_the_set_of_statements_alone() {
     hashes.dedup();
     assert_eq!(hashes.len(), 1);
 }
+
+#[test]
+fn a_deletion_of_the_record_that_a_merger_ended_is_none_of_the_survivor() {
+    let world = World::new("reviewed");
+    world.say("crm", "1", 100_000, &[("phone", "1")]);
+    world.say("crm", "2", 110_000, &[("phone", "2")]);
+    let origin = Origin { side: side("crm"), link: Some("2".into()), node: None };
+    let mut draft = Draft::new(Kind::Delete, id("contact/crm:2"), origin, Millis(200_001), Author::user("ana"));
+    draft.words = vec![(field(syncline::rulebook::EXISTENCE), Value::bool(false))];
+    world.engine().say(vec![draft]).expect("it is said");
+    world.merge("1", "2", 200_000);
+    let view = world.engine().read(&Principal::operator()).get("contact/crm:2").expect("a read").expect("a record");
+    assert_eq!(view.existence, syncline::merge::Existence::Alive);
+}
+
+#[test]
+fn two_writes_in_one_moment_of_a_side_are_two() {
+    let world = World::new("reviewed");
+    world.populate();
+    world.say("portal", "u7", 500_000, &[("phone", "1")]);
+    let write = world.due("crm").remove(0);
+    world.taken(write, Some("501"));
+    for phone in ["2", "0", "3"] {
+        let now = world.clock.now().0;
+        world.say("portal", "u7", now + 1, &[("phone", phone)]);
+        let write = world.due("crm").remove(0);
+        // The side's clock stands.
+        let receipt = Receipt { link: Some("501".into()), at: Some(Millis(1_000_010)), shows: Vec::new() };
+        world.engine().outcome(vec![(write, Outcome::Applied(receipt))]).expect("it is told");
+        assert!(world.due("crm").is_empty(), "{phone} is there");
+        world.clock.advance(5);
+    }
+}
