@@ -10,7 +10,7 @@ use rustc_hash::FxBuildHasher;
 use super::{
     EngineError, Said,
     guard::LoopGuard,
-    identity::{self, Identity},
+    identity::{self, Identity, Regrouped},
     outbox::Row,
     trace,
 };
@@ -398,7 +398,7 @@ impl Core {
 
     /// Lets a statement about two records take effect: those that it joins are resolved as one, those that it parts anew.
     fn regroup(&mut self, log: &Log, event: &Event) -> Result<(), EngineError> {
-        let Some((before, after)) = self.identity.take(&self.store, event)? else { return Ok(()) };
+        let Some(Regrouped { before, after }) = self.identity.take(&self.store, event)? else { return Ok(()) };
         let mut events: BTreeMap<RecordId, Vec<Heard>> = BTreeMap::new();
         let mut rows = Vec::new();
         for id in &before {

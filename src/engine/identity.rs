@@ -29,8 +29,16 @@ pub(super) struct Identity {
     gone: BTreeSet<RecordId>,
 }
 
-/// Records that are resolved as one from now on.
+/// Records that are resolved as one.
 pub(super) type Cluster = BTreeSet<RecordId>;
+
+/// What a statement about two records changes.
+pub(super) struct Regrouped {
+    /// The ids under which those concerned were resolved before it, ascending.
+    pub before: Vec<RecordId>,
+    /// The clusters that they make from now on.
+    pub after: Vec<Cluster>,
+}
 
 impl Identity {
     pub fn new(any: bool) -> Self {
@@ -75,7 +83,7 @@ impl Identity {
     }
 
     /// Takes in a statement about two records; returns the clusters before and after it where they differ.
-    pub fn take(&mut self, store: &Store, event: &Event) -> Result<Option<(Vec<RecordId>, Vec<Cluster>)>, StateError> {
+    pub fn take(&mut self, store: &Store, event: &Event) -> Result<Option<Regrouped>, StateError> {
         let Some((one, other, tie)) = tie_of(event) else { return Ok(None) };
         let known = self.ties_of(store, &one)?.get(&other).copied();
         if known.is_some_and(|known| known >= tie) {
@@ -107,7 +115,7 @@ impl Identity {
             self.moved.remove(id);
             self.gone.insert(id.clone());
         }
-        Ok(Some((before, clusters)))
+        Ok(Some(Regrouped { before, after: clusters }))
     }
 
     /// Whether a record must not be written before the next checkpoint.

@@ -309,7 +309,8 @@ fn a_merger_that_only_a_reading_tells_of_is_one_too() {
 
 #[test]
 fn who_is_one_record_depends_on_the_set_of_statements_alone() {
-    let said: Vec<Box<dyn Fn(&World)>> = vec![
+    type Statement = Box<dyn Fn(&World)>;
+    let said: Vec<Statement> = vec![
         Box::new(|world| drop(world.say("crm", "1", 100, &[("phone", "1")]))),
         Box::new(|world| drop(world.say("crm", "2", 110, &[("phone", "2")]))),
         Box::new(|world| drop(world.say("portal", "u", 120, &[("city", "Bern")]))),

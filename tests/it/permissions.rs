@@ -80,8 +80,11 @@ const MISSING: &str = "deal/missing";
 /// What a store never holds as a value, so that it is searched for in every answer.
 const OTHER_TENANT: &str = "canary.contact/zed.name";
 
+/// Kinds, each with fields.
+type Allowed = &'static [(&'static str, &'static [&'static str])];
+
 /// What each role may read, written out by hand: the matrix is held against this, not against the engine's own rule.
-const ALLOWED: &[(&str, &[(&str, &[&str])])] = &[
+const ALLOWED: &[(&str, Allowed)] = &[
     (
         "customer",
         &[("contact/ana", &["name", "phone"]), ("company/own", &["name"]), ("deal/ana", &["title", "contact"])],
