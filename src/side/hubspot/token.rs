@@ -1,6 +1,6 @@
 //! The token that every call carries: a fixed one, or one that a refresh grant gives for half an hour.
 //!
-//! A grant that HubSpot calls dead is not used again: no call leaves any more, and [`Token::is_dead`] says so until the
+//! A grant that HubSpot calls dead is not used again: no call leaves any more, and the token says so until the
 //! side is opened with another one.
 
 use std::sync::{
