@@ -171,8 +171,10 @@ impl Hearing<'_> {
         let mut draft = self.about(kind, of, &link)?;
         draft.words = vec![(FieldName::new(EXISTENCE).expect("a good name"), Value::bool(kind != Kind::Delete))];
         draft.detail = detail;
-        // Whether the properties of a new record are told one by one as well, HubSpot does not say.
-        let rereads = self.reread(of, &link).filter(|_| kind != Kind::Delete).into_iter().collect();
+        // Whether the properties of a new record are told one by one as well, HubSpot does not say; and what looks deleted may
+        // have been merged, which a look at it tells, also where the notification of the merger is late or lost.
+        let for_good = kind == Kind::Delete && draft.detail != Detail::None;
+        let rereads = self.reread(of, &link).filter(|_| !for_good).into_iter().collect();
         Ok(Statement { drafts: vec![draft], rereads, ..Statement::default() })
     }
 
