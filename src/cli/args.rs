@@ -148,6 +148,19 @@ Examples:
     /// Show what waits for a person, let it go on, or give it up
     #[command(subcommand)]
     Parked(Parked),
+    /// Show which records could be one, and say which are
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  syncline links list --store acme
+  syncline links accept contact/portal:c-17 contact/crm:501 --by ana
+  syncline links reject contact/portal:c-17 contact/crm:501 --by ana --why 'father and son'
+
+What could be the same as a record that a side has is not made there until a person has said what it is. reject also
+undoes a link: every value goes back to the record of which it was said."
+    )]
+    Links(Links),
     /// Show totals and what waits for a person
     Status,
     /// Check the log, and derived state against it
@@ -512,6 +525,37 @@ pub enum Parked {
         #[arg(long, value_name = "TEXT")]
         why: String,
     },
+}
+
+/// What to do with links between records.
+#[derive(Debug, Subcommand)]
+pub enum Links {
+    /// Show what could be one, and what a side has more than once
+    List,
+    /// Show all ids of a record
+    Show {
+        /// The record's id, KIND/ID
+        record: String,
+    },
+    /// Two records are one
+    Accept(Pair),
+    /// Two records are two, for good
+    Reject(Pair),
+}
+
+/// Two records, and who says what of them.
+#[derive(Debug, Group)]
+pub struct Pair {
+    /// The one's id, KIND/ID
+    pub record: String,
+    /// The other's id, KIND/ID
+    pub other: String,
+    /// Who says so
+    #[arg(long, value_name = "NAME")]
+    pub by: String,
+    /// Why, for whoever asks later
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub why: String,
 }
 
 /// The demo's size and chance.

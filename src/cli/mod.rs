@@ -15,6 +15,7 @@ mod failure;
 mod import;
 mod init;
 mod lines;
+mod links;
 mod logs;
 mod manifest;
 mod open;
@@ -84,6 +85,7 @@ fn run(args: Args, out: &mut dyn Write) -> Result<End, Failure> {
         Command::Reconcile(args) => orders::reconcile(&args, &place, out),
         Command::Backfill(args) => orders::backfill(&args, &place, out),
         Command::Parked(args) => orders::parked(&args, &place, out),
+        Command::Links(args) => links::links(&args, &place, out),
         Command::Status => status::status(&place, out),
         Command::Verify(args) => check::verify(&args, &place, out),
         Command::Rebuild => check::rebuild(&place, out),

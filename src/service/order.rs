@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use super::{reader::ServiceError, tenant::Tenant};
+use super::{links::LinkOrder, reader::ServiceError, tenant::Tenant};
 use crate::{
     engine::{EngineError, Rejudged},
     event::Author,
@@ -71,6 +71,11 @@ pub enum Order {
         /// Why.
         why: String,
     },
+    /// Which records are one.
+    Links {
+        /// What is asked or said of it.
+        about: LinkOrder,
+    },
 }
 
 /// Why an order was not carried out.
@@ -92,6 +97,9 @@ pub enum OrderError {
         /// Why not.
         why: NameError,
     },
+    /// Nothing was ever said of the record.
+    #[error("there is no record {0}")]
+    NoRecord(RecordId),
     /// What would change is not what was agreed to.
     #[error("what would change is no longer what was shown: look at it again")]
     Changed,
@@ -103,11 +111,11 @@ pub enum OrderError {
     Engine(#[from] EngineError),
 }
 
-fn named(name: &str) -> Result<RecordId, OrderError> {
+pub(super) fn named(name: &str) -> Result<RecordId, OrderError> {
     RecordId::new(name).map_err(|why| OrderError::Name { name: name.to_owned(), why })
 }
 
-fn told<T: Serialize>(answer: &T) -> Json {
+pub(super) fn told<T: Serialize>(answer: &T) -> Json {
     serde_json::to_value(answer).expect("answers are plain JSON")
 }
 
@@ -133,6 +141,7 @@ impl Tenant {
                 }
                 Ok(told(&self.backfill_progress(side.as_deref())))
             }
+            Order::Links { about } => self.order_links(about).await,
             Order::Parked => Ok(told(&self.handle().call(|engine| engine.parked()).await?)),
             Order::Retry { record, side, field, by } => {
                 let only = record.as_deref().map(named).transpose()?;
