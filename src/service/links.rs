@@ -7,12 +7,7 @@ use super::{
     order::{OrderError, named, told},
     tenant::Tenant,
 };
-use crate::{
-    engine::Engine,
-    event::Author,
-    history::Principal,
-    id::RecordId,
-};
+use crate::{engine::Engine, event::Author, history::Principal, id::RecordId};
 
 /// An order about which records are one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
