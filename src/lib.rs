@@ -1,9 +1,10 @@
 //! Syncline keeps a customer portal and a CRM in agreement, in both directions, and can say afterwards who changed
 //! what, when, and why that value won.
 //!
-//! It is an embedded engine: a portal node opens a store, tells it what its sides say, hands out the writes that
-//! it plans, and asks it for records and their history. The `syncline` binary is a command line around the same
-//! calls.
+//! At its core is an embedded engine, synchronous and without a network: a program opens a store, tells it what its sides say,
+//! hands out the writes that it plans, and asks it for records and their history. Around the engine stand the parts that make a
+//! service of it: dialects of sides, what keeps a tenant running, an HTTP server. The `syncline` binary is a command line around
+//! the same calls.
 //!
 //! ```
 //! use syncline::{engine::Engine, history::{Edit, Principal}};
@@ -31,17 +32,26 @@
 //!
 //! | step | what happens | where |
 //! |---|---|---|
-//! | capture | what a side says becomes statements; bytes are checked, nothing is judged | [`capture`], [`event`] |
+//! | capture | what a side says, by webhook, poll, backfill or call, becomes statements; bytes are checked, nothing is judged | [`side`], [`server`], [`capture`], [`event`] |
 //! | log | statements are appended as events and are on disk before anyone is told | [`log`] |
 //! | merge | the record takes the event in; what is really concurrent is decided field by field by that field's rule | [`merge`] |
 //! | projection | the record is compared with what each side shows; what differs, and only that, is to be written | [`projection`] |
-//! | send | a `sent` event is on disk, then the write leaves through the side's connector | [`send`] |
+//! | send | a `sent` event is on disk, then the write leaves through the side's connector | [`send`], [`side`] |
 //! | receipt | what became of it is an event too; it moves what the side is known to show | [`engine`] |
 //! | history | who, when, what, and why this value: answered from records and log | [`history`] |
 //!
-//! [`engine`] joins the steps behind one lock; [`state`] keeps everything that can be made anew from the log;
-//! [`metrics`] counts what a running service does; [`manifest`] reads the customer's configuration; [`sim`] has two pretend sides with faults to order, for the demo and
-//! the tests; [`cli`] is the command line.
+//! [`engine`] joins the steps behind one lock; [`state`] keeps everything that can be made anew from the log.
+//!
+//! | around them | what |
+//! |---|---|
+//! | [`manifest`] | the customer's configuration, and all its faults at once |
+//! | [`side`] | dialects: HubSpot, and portals by Standard Webhooks. Each is a [`Connector`](send::Connector) going out; a hook and a [`Source`](side::Source) coming in |
+//! | [`service`] | a tenant in service: sending, backfill, poll, reconcile, alarms, and the orders of its operators |
+//! | [`server`] | HTTP: webhooks in, the API with tokens and live streams, health. It knows no dialect |
+//! | [`validate`], [`expression`], [`limit`] | what an edit has to be |
+//! | [`metrics`] | what a running service counts |
+//! | [`sim`] | pretend sides with faults to order, in process and on HTTP, for the demo, the tests and dry runs |
+//! | [`cli`] | the command line |
 //!
 //! # Words
 //!
@@ -54,6 +64,12 @@
 //!   More: concurrent, and the **rule** decides ([`merge::judge`]); the losers stay in the **verdict**.
 //! - **Shadow**: what a side shows, as far as we know. **Write**, **receipt**, **echo** (a side telling us our own write).
 //! - **Parked**: waits for a person; never dropped.
+//! - **Link**: a side's own id for a record. What a side says stands under the record of that id, `KIND/SIDE:LINK`.
+//! - **Tie**: a statement that two records are one (linked, absorbed) or two (parted); of those about one pair the newest counts.
+//! - **Canonical id**: the least id among records that are tied, under which they are resolved as one. The others are its
+//!   **aliases**, each of which asks for it.
+//! - **Suggestion**: a record that a side may have already under another id, as far as the fields of `match_on` tell.
+//! - **Principal**: who asks or edits: the operator, or a person in a **role** of the manifest, with its rows and fields.
 //! - **Rulebook**: which rules, and which clock offsets, were in force when ([`rulebook`]); made from events as well.
 //!
 //! # Laws
@@ -74,15 +90,20 @@
 //! # Invariants
 //!
 //! - The log is the truth. Derived state is never trusted further than its checkpoint says, and is thrown away without regret.
+//! - Every statement stands under the record that its side means, never under what it was taken for. So parting two records
+//!   gives everything back to the one of which it was said.
+//! - Ties are statements like any other: who is one with whom depends on the set of events alone.
+//! - Nothing is made on a side before all that the side has is known, nor while something there could be the same.
+//! - What is said to come from a side is checked by its signature first, and answered 2xx only once it is on disk.
 //! - Merge and projection know no disk, no network, no clock: they are functions of events and the rulebook.
 //! - A record is advanced by one event the short way only where the outcome is certain; otherwise it is folded anew from
 //!   its events. A property holds the two ways equal.
-//! - Ties end in plain content, never in ids and never in arrival.
+//! - Where times are equal plain content decides, never ids and never arrival.
 //! - Each heavy dependency has one door: BLAKE3 in [`id`], bincode in [`codec`], Automerge in [`merge::document`], sled in
 //!   [`state`], CEL in [`expression`].
 //! - What a role of the manifest may see and say is decided in [`history`] and nowhere else; [`validate`] tells what is wrong
 //!   with an edit, and where a record breaks the manifest.
-//! - Values are never in logs, errors or `Debug` output.
+//! - Values, secrets and tokens are never in logs, errors, metrics or `Debug` output.
 #![warn(missing_docs)]
 
 pub mod capture;

@@ -145,23 +145,22 @@ Examples:
   syncline backfill --store acme
   syncline backfill --side crm --again")]
     Backfill(Backfill),
-    /// Show which ids are one record, and say so, or undo it
+    /// Show what waits for a person, let it go on, or give it up
+    #[command(subcommand)]
+    Parked(Parked),
+    /// Show which records could be one, and say which are
     #[command(
         subcommand,
         after_help = "\
 Examples:
   syncline links suggest --store acme
-  syncline links show contact/crm:501
-  syncline links accept contact/portal:u7 contact/crm:501 --by ana --why 'called the customer'
-  syncline links reject contact/portal:u7 contact/crm:501 --by ana --why 'father and son'
+  syncline links accept contact/portal:c-17 contact/crm:501 --by ana
+  syncline links reject contact/portal:c-17 contact/crm:501 --by ana --why 'father and son'
 
-While something on a side could be the same, nothing is made there. Undoing a link gives every value back to the
-record that it was said of, on both sides."
+What could be the same as a record that a side has is not made there until a person has said what it is. reject also
+undoes a link: every value goes back to the record of which it was said."
     )]
     Links(Links),
-    /// Show what waits for a person, let it go on, or give it up
-    #[command(subcommand)]
-    Parked(Parked),
     /// Show totals and what waits for a person
     Status,
     /// Check the log, and derived state against it
@@ -488,37 +487,6 @@ pub struct Backfill {
     pub again: bool,
 }
 
-/// What to do about links.
-#[derive(Debug, Subcommand)]
-pub enum Links {
-    /// List what could be one record: matches by the fields that the manifest names, and what a side has twice
-    Suggest,
-    /// Show all ids of a record
-    Show {
-        /// The record's id, KIND/ID
-        record: String,
-    },
-    /// Say that two ids are one record
-    Accept(LinksTie),
-    /// Say that two ids are two records: refuses a suggestion, or undoes a link
-    Reject(LinksTie),
-}
-
-/// Two ids, and who says what they are.
-#[derive(Debug, Group)]
-pub struct LinksTie {
-    /// The one, KIND/ID
-    pub record: String,
-    /// The other, KIND/ID; undoing a link, it is the one that goes
-    pub other: String,
-    /// Who says so
-    #[arg(long, value_name = "NAME")]
-    pub by: String,
-    /// Why, for whoever asks later
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    pub why: String,
-}
-
 /// What to do with what waits for a person.
 #[derive(Debug, Subcommand)]
 pub enum Parked {
@@ -557,6 +525,37 @@ pub enum Parked {
         #[arg(long, value_name = "TEXT")]
         why: String,
     },
+}
+
+/// What to do with links between records.
+#[derive(Debug, Subcommand)]
+pub enum Links {
+    /// Show what could be one, and what a side has more than once
+    Suggest,
+    /// Show all ids of a record
+    Show {
+        /// The record's id, KIND/ID
+        record: String,
+    },
+    /// Two records are one
+    Accept(Pair),
+    /// Two records are two, for good
+    Reject(Pair),
+}
+
+/// Two records, and who says what of them.
+#[derive(Debug, Group)]
+pub struct Pair {
+    /// The one's id, KIND/ID
+    pub record: String,
+    /// The other's id, KIND/ID
+    pub other: String,
+    /// Who says so
+    #[arg(long, value_name = "NAME")]
+    pub by: String,
+    /// Why, for whoever asks later
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub why: String,
 }
 
 /// The demo's size and chance.

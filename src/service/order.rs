@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use super::{reader::ServiceError, tenant::Tenant};
+use super::{links::LinkOrder, reader::ServiceError, tenant::Tenant};
 use crate::{
     engine::{EngineError, Rejudged},
     event::Author,
@@ -45,26 +45,6 @@ pub enum Order {
         /// Whether what was read already is read again.
         again: bool,
     },
-    /// What could be one record?
-    Suggestions,
-    /// Which ids does a record have?
-    Links {
-        /// Any of them.
-        record: String,
-    },
-    /// Two ids are one record, or two.
-    Tie {
-        /// The one.
-        record: String,
-        /// The other.
-        other: String,
-        /// Whether they are one.
-        one: bool,
-        /// Who says so.
-        by: String,
-        /// Why.
-        why: String,
-    },
     /// What waits for a person?
     Parked,
     /// Let what is parked go on.
@@ -91,6 +71,11 @@ pub enum Order {
         /// Why.
         why: String,
     },
+    /// Which records are one.
+    Links {
+        /// What is asked or said of it.
+        about: LinkOrder,
+    },
 }
 
 /// Why an order was not carried out.
@@ -112,6 +97,9 @@ pub enum OrderError {
         /// Why not.
         why: NameError,
     },
+    /// Nothing was ever said of the record.
+    #[error("there is no record {0}")]
+    NoRecord(RecordId),
     /// What would change is not what was agreed to.
     #[error("what would change is no longer what was shown: look at it again")]
     Changed,
@@ -123,11 +111,11 @@ pub enum OrderError {
     Engine(#[from] EngineError),
 }
 
-fn named(name: &str) -> Result<RecordId, OrderError> {
+pub(super) fn named(name: &str) -> Result<RecordId, OrderError> {
     RecordId::new(name).map_err(|why| OrderError::Name { name: name.to_owned(), why })
 }
 
-fn told<T: Serialize>(answer: &T) -> Json {
+pub(super) fn told<T: Serialize>(answer: &T) -> Json {
     serde_json::to_value(answer).expect("answers are plain JSON")
 }
 
@@ -153,31 +141,7 @@ impl Tenant {
                 }
                 Ok(told(&self.backfill_progress(side.as_deref())))
             }
-            Order::Suggestions => {
-                let found = self.handle().call(|engine| Ok::<_, EngineError>((engine.suggestions()?, engine.twins()?)));
-                let (suggestions, twins) = found.await?;
-                Ok(json!({ "suggestions": told(&suggestions), "twins": told(&twins) }))
-            }
-            Order::Links { record } => {
-                let record = named(&record)?;
-                let found = self
-                    .handle()
-                    .call(move |engine| Ok::<_, EngineError>((engine.canonical(&record)?, engine.links(&record)?)));
-                let (record, links) = found.await?;
-                Ok(json!({ "record": &*record, "links": told(&links) }))
-            }
-            Order::Tie { record, other, one, by, why } => {
-                let (record, other, by) = (named(&record)?, named(&other)?, Author::user(&by));
-                let tied = self.handle().call(move |engine| {
-                    match one {
-                        true => engine.link(&record, &other, by, &why)?,
-                        false => engine.unlink(&record, &other, by, &why)?,
-                    };
-                    Ok::<_, EngineError>((engine.canonical(&record)?, engine.canonical(&other)?))
-                });
-                let (record, other) = tied.await?;
-                Ok(json!({ "one": record == other, "record": &*record, "other": &*other }))
-            }
+            Order::Links { about } => self.order_links(about).await,
             Order::Parked => Ok(told(&self.handle().call(|engine| engine.parked()).await?)),
             Order::Retry { record, side, field, by } => {
                 let only = record.as_deref().map(named).transpose()?;

@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use syncline::{
     event::Kind,
     history::Principal,
-    service::{self, Fleet, InProcess, Order, Place},
+    service::{self, Fleet, InProcess, LinkOrder, Order, Place},
 };
 use tempfile::TempDir;
 
@@ -40,6 +40,36 @@ fn what_is_parked_is_listed_with_its_reason_and_without_values() {
         ["person/000001", "crm", "phone", "refused", "this is no value"]
     );
     assert!(!parked.to_string().contains("REFUSE ME"));
+}
+
+#[test]
+fn records_that_could_be_one_wait_until_a_person_says_what_they_are() {
+    let matched = |text: String| text.replace("  person:\n", "  person:\n    match_on: [phone]\n");
+    let rig = Rig::open_empty(matched(manifest(WEBHOOKS, WEBHOOKS)));
+    rig.edit(&rig.crm, &person(1), &[("name", "Ana"), ("phone", "1")]);
+    rig.step();
+    let links = |about: LinkOrder| rig.runtime.block_on(rig.tenant().order(Order::Links { about }));
+    let list = links(LinkOrder::List).expect("a list");
+    assert_eq!(list, serde_json::json!({ "suggestions": [], "twins": [] }));
+
+    let pair = |other: &str| {
+        let (record, other) = (person(1).to_string(), other.to_owned());
+        LinkOrder::Accept { record, other, by: "eva".to_owned(), why: "called".to_owned() }
+    };
+    let missing = links(pair("person/000009")).expect_err("nothing was said of it");
+    assert_eq!(missing.to_string(), "there is no record person/000009");
+    rig.edit(&rig.crm, &person(2), &[("name", "Ana"), ("phone", "2")]);
+    rig.step();
+    let one = links(pair(&person(2))).expect("it is said");
+    assert_eq!(one, serde_json::json!({ "record": person(1) }));
+    let shown = links(LinkOrder::Show { record: person(2).to_string() }).expect("its ids");
+    let ids: Vec<&str> = shown.as_array().expect("a list").iter().filter_map(|id| id["record"].as_str()).collect();
+    assert!(ids.contains(&&*person(1)) && ids.contains(&&*person(2)), "{shown}");
+
+    let (record, other) = (person(1).to_string(), person(2).to_string());
+    let apart = LinkOrder::Reject { record, other, by: "eva".to_owned(), why: "two people".to_owned() };
+    let two = links(apart).expect("it is said");
+    assert_eq!(two, serde_json::json!({ "records": [person(1), person(2)] }));
 }
 
 fn retry(record: Option<&str>) -> Order {
