@@ -72,6 +72,8 @@ pub(super) enum Making {
     Free,
     /// Not everything that the side has is known.
     Unpopulated,
+    /// It lacks a field that a record has to have, which is perhaps only not told yet.
+    Lacking,
     /// Something there could be the same.
     Like(Suggestion),
 }
@@ -170,6 +172,11 @@ impl Core {
         Ok(false)
     }
 
+    /// Whether someone has said that two records, under whatever ids, are two.
+    pub fn are_parted(&self, one: &RecordId, other: &RecordId) -> Result<bool, EngineError> {
+        self.is_parted(&self.identity.members(&self.store, one)?, other)
+    }
+
     /// What a side has that could be this record.
     fn suggestion(&self, id: &RecordId, record: &Record, side: &SideName) -> Result<Option<Suggestion>, EngineError> {
         let members = self.identity.members(&self.store, id)?;
@@ -215,6 +222,11 @@ impl Core {
         }
         if !self.populated.contains_key(side) {
             return Ok(Making::Unpopulated);
+        }
+        let kind = self.manifest.kind(id.kind());
+        let mut required = kind.into_iter().flat_map(|kind| &kind.fields).filter(|(_, field)| field.required);
+        if required.any(|(name, _)| record.field(name).is_none_or(|field| field.value().is_null())) {
+            return Ok(Making::Lacking);
         }
         Ok(self.suggestion(id, record, side)?.map_or(Making::Free, Making::Like))
     }

@@ -119,6 +119,9 @@ impl Engine {
         let link = seen.link.clone().or(if own_ids { asked.clone() } else { known_link });
         let stream = core.stream_of(&ask.record, &ask.side, link.as_deref());
         let origin = Origin { side: ask.side.clone(), link, node: None };
+        if let Some(refused) = self.parted_twin(core, ask, &state, &line, &seen, at)? {
+            return Ok(vec![refused]);
+        }
         let mut drafts = if own_ids && seen.found { new_ids(core, ask, &seen, at)? } else { Vec::new() };
         let unread = if seen.found { read_mergers(self, unread, &drafts)? } else { Vec::new() };
         let reading = Reading { ask, state, line, origin, at, moved, stream };
@@ -151,6 +154,35 @@ impl Engine {
             drafts.push(draft);
         }
         Ok(drafts)
+    }
+
+    /// The end of a write that was to make a record where the side has one that a person said is another: it waits for a person.
+    fn parted_twin(
+        &self,
+        core: &Core,
+        ask: &Ask,
+        state: &Record,
+        line: &Line,
+        seen: &Seen,
+        at: Millis,
+    ) -> Result<Option<Draft>, EngineError> {
+        let answered = seen.link.as_deref().filter(|_| ask.link.is_none() && core.has_own_ids(&ask.side));
+        let own = answered.and_then(|link| RecordId::on_side(ask.record.kind(), &ask.side, link).ok());
+        let (Some(own), Some(open)) = (own, state.side(&ask.side).and_then(|state| state.in_flight.last())) else {
+            return Ok(None);
+        };
+        if !core.are_parted(&ask.record, &own)? {
+            return Ok(None);
+        }
+        let entry = &line.entries()[open.entry as usize];
+        let sent = self.event_at(entry.seq, entry.place)?;
+        let origin = Origin { side: ask.side.clone(), link: None, node: None };
+        let mut draft = Draft::new(Kind::Refused, sent.header.record.clone(), origin, at, Author::engine());
+        draft.words = sent.words().map(|(field, value)| (field.clone(), value.clone())).collect();
+        draft.carries = sent.header.carries.clone();
+        let reason = format!("the side has this as {own} already, and someone said that the two are two");
+        draft.detail = Detail::Refusal { key: open.key.clone(), reason };
+        Ok(Some(draft))
     }
 
     /// Edits that the log does not have and that something newer has since replaced.

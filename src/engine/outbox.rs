@@ -60,7 +60,7 @@ impl Core {
             if plan.makes() && !open {
                 match self.making(record, &state, &side)? {
                     Making::Free => {}
-                    Making::Unpopulated => waits = false,
+                    Making::Unpopulated | Making::Lacking => waits = false,
                     Making::Like(suggestion) => {
                         waits = false;
                         drafts.extend(self.certain_link(&suggestion, now));

@@ -34,7 +34,7 @@ records:
     links: LINKS
     deletes: edit_wins
     fields:
-      email: { type: string, crm: email, portal: email }
+      email: { type: string, crm: email, portal: email, required: REQUIRED }
       phone: { type: string, crm: phone, portal: phone }
       city: { type: string, crm: city, portal: city }
 ";
@@ -44,6 +44,7 @@ struct World {
     dir: tempfile::TempDir,
     clock: HandClock,
     links: &'static str,
+    required: &'static str,
 }
 
 fn id(text: &str) -> RecordId {
@@ -65,13 +66,14 @@ impl World {
             dir: tempfile::tempdir().expect("a directory"),
             clock: HandClock::at(Millis(1_000_000)),
             links,
+            required: "false",
         };
         world.open();
         world
     }
 
     fn open(&mut self) {
-        let manifest = MANIFEST.replace("LINKS", self.links);
+        let manifest = MANIFEST.replace("LINKS", self.links).replace("REQUIRED", self.required);
         let builder = Engine::builder(self.dir.path().join("store"));
         let opened = builder.manifest(&manifest).clock(self.clock.clone()).open();
         self.engine = Some(opened.expect("it opens").0);
@@ -374,4 +376,40 @@ fn two_writes_in_one_moment_of_a_side_are_two() {
         assert!(world.due("crm").is_empty(), "{phone} is there");
         world.clock.advance(5);
     }
+}
+
+#[test]
+fn what_a_person_parted_is_not_joined_by_a_side_that_has_it_already() {
+    let world = World::new("reviewed");
+    world.say("portal", "u7", 500_000, &[("email", "info@example.com"), ("phone", "1")]);
+    world.say("crm", "501", 400_000, &[("email", "info@example.com"), ("city", "Bern")]);
+    world.populate();
+    let (one, other) = (id("contact/portal:u7"), id("contact/crm:501"));
+    world.engine().unlink(&one, &other, Author::user("eva"), "two people").expect("it is said");
+    let write = world.due("crm").remove(0);
+    // The side will not have two of one address, and shows the one that it has.
+    world.engine().outcome(vec![(write, Outcome::Unknown)]).expect("it is told");
+    let (_, asks) = world.engine().due("crm", 10).expect("it is asked");
+    let fields = vec![SeenField::plain(field("city"), Value::text("Bern"), Some(Millis(400_000)))];
+    let seen = Seen { found: true, link: Some("501".into()), fields, ..Seen::default() };
+    world.engine().seen(asks[0].clone(), Ok(seen)).expect("it is told");
+    assert_ne!(world.engine().canonical(&one).expect("an id"), world.engine().canonical(&other).expect("an id"));
+    let (writes, asks) = world.engine().due("crm", 10).expect("it is asked");
+    assert!(writes.is_empty() && asks.is_empty(), "it waits for a person: {writes:?} {asks:?}");
+    assert!(world.engine().counts().expect("open").parked > 0);
+}
+
+#[test]
+fn what_lacks_a_required_field_is_not_made_before_it_is_told() {
+    let mut world = World::new("certain");
+    (world.engine, world.required) = (None, "true");
+    world.open();
+    world.populate();
+    world.say("portal", "u7", 500_000, &[("email", "ana@example.com")]);
+    world.due("crm").into_iter().for_each(|write| world.taken(write, Some("501")));
+    // Word of a new record comes in pieces, and the one that tells who it is last.
+    world.say("crm", "502", 600_000, &[("phone", "1")]);
+    assert!(world.due("portal").is_empty(), "it could be anybody");
+    world.say("crm", "502", 600_000, &[("email", "bo@example.com")]);
+    assert!(world.due("portal").remove(0).create);
 }
