@@ -14,9 +14,11 @@ use tokio::{net::TcpListener, runtime::Runtime, task::JoinSet};
 use super::LiveError;
 use crate::{
     clock::{Clock, HandClock, Millis},
+    engine::EngineError,
+    log::LogError,
     metrics::Metrics,
     server::{self, Server, Tenants, Tokens},
-    service::{Network, Tenant},
+    service::{Network, ServiceError, Tenant},
     sim::{
         hubspot::{self, Account, Choice, Property},
         portal::{self, Portal, Signer},
@@ -115,13 +117,13 @@ pub(super) struct House {
     address: SocketAddr,
     _serving: (hubspot::Serving, portal::Serving),
     _turning: JoinSet<()>,
-    _outside: Runtime,
+    outside: Runtime,
 }
 
 impl House {
     /// Two empty sides behind listeners; the service is not open yet.
     pub fn new(store: &Path, seed: u64) -> Result<House, LiveError> {
-        let secrets = store.join("secrets");
+        let secrets = store.join("demo-secrets");
         fs::create_dir_all(&secrets)?;
         for (name, secret) in
             [("crm-token", "any"), ("crm-webhooks", HUBSPOT_SECRET), ("portal-webhooks", PORTAL_SECRET)]
@@ -160,9 +162,9 @@ impl House {
             .replace("SECRETS", &fs::canonicalize(&secrets)?.display().to_string());
         account.webhooks_to(&format!("http://{address}/hooks/crm"));
         portal.webhooks_to(&format!("http://{address}/hooks/portal"));
-        let (store, service) = (store.join("store"), None);
-        let (_serving, _turning, _outside) = (serving, turning, outside);
-        Ok(House { store, manifest, clock, account, portal, service, address, _serving, _turning, _outside })
+        let (store, service) = (store.to_owned(), None);
+        let (_serving, _turning, outside) = (serving, turning, outside);
+        Ok(House { store, manifest, clock, account, portal, service, address, _serving, _turning, outside })
     }
 
     /// Opens the service; answers how many events were replayed.
@@ -173,7 +175,7 @@ impl House {
             let builder = Tenant::builder(&self.store).manifest(self.manifest.clone()).clock(self.clock.clone());
             // What was killed may still hold the store for a moment.
             match builder.dialects(Arc::new(Network)).open() {
-                Err(_) if Instant::now() < until && self.store.join("LOCK").exists() => {
+                Err(ServiceError::Engine(EngineError::Log(LogError::Locked { .. }))) if Instant::now() < until => {
                     thread::sleep(Duration::from_millis(20));
                 }
                 opened => break opened?,
@@ -201,6 +203,16 @@ impl House {
             runtime.shutdown_timeout(LET_GO);
         }
         self.open()
+    }
+
+    /// Ends the service well; its store is left closed.
+    pub fn close(mut self) -> Result<(), LiveError> {
+        if let Some(Service { tenant, runtime }) = self.service.take() {
+            // The server goes first: what it was asked holds the store.
+            runtime.shutdown_timeout(LET_GO);
+            self.outside.block_on(tenant.close())?;
+        }
+        Ok(())
     }
 
     /// The tenant; it is open but for the moment of a kill.
@@ -260,8 +272,8 @@ impl House {
         Ok(reports.iter().map(|report| report.found).sum())
     }
 
-    /// Orders everything that may go wrong.
-    pub fn trouble(&self) {
+    /// Orders everything that may go wrong; late and lost notifications of the CRM only where it is `rough`.
+    pub fn trouble(&self, rough: bool) {
         use hubspot::Fault as Crm;
         use portal::Fault as Own;
         let orders = [
@@ -276,7 +288,10 @@ impl House {
             (Crm::LoseRequest, 0.01),
             (Crm::OmitRow, 0.01),
         ];
-        orders.into_iter().for_each(|(fault, chance)| self.account.order(hubspot::Order::by_chance(fault, chance)));
+        let is_rough = |fault: &Crm| matches!(fault, Crm::Reorder | Crm::Delay { .. } | Crm::Lose);
+        for (fault, chance) in orders.into_iter().filter(|(fault, _)| rough || !is_rough(fault)) {
+            self.account.order(hubspot::Order::by_chance(fault, chance));
+        }
         let orders = [
             (Own::Duplicate, 0.05),
             (Own::Reorder { ms: 8_000 }, 0.05),

@@ -27,12 +27,13 @@ pub use self::{
     report::{Report, Writes},
 };
 use self::{house::House, ledger::Ledger, script::Script};
+use super::demo::{self, DemoError};
 use crate::{engine::EngineError, send::chance::Chance, service::ServiceError};
 
 /// What is asked of a life.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// An empty directory, or one that is made: the store and the sides' secrets are left there.
+    /// Where the store is left, with the pretend sides' secrets; a demo's store that is there already is replaced.
     pub store: PathBuf,
     /// What all chance follows from.
     pub seed: u64,
@@ -42,11 +43,16 @@ pub struct Options {
     pub edits: u64,
     /// How often the service is killed.
     pub kills: u64,
+    /// Whether the CRM's notifications also come late, out of order, or never.
+    pub rough: bool,
 }
 
 /// Why a life could not be lived.
 #[derive(Debug, thiserror::Error)]
 pub enum LiveError {
+    /// The directory cannot be used.
+    #[error(transparent)]
+    Demo(#[from] DemoError),
     /// The machine does not give what is needed.
     #[error("cannot make a place for the sides")]
     Place(#[from] io::Error),
@@ -68,6 +74,7 @@ pub enum LiveError {
 pub fn run(options: &Options, told: &mut dyn FnMut(&'static str, u64)) -> Result<Report, LiveError> {
     let began = Instant::now();
     let mut chance = Chance::new(options.seed);
+    demo::prepare(&options.store)?;
     let mut house = House::new(&options.store, chance.number())?;
     let mut ledger = Ledger::default();
     let mut script = Script::new(chance.fork());
@@ -76,7 +83,7 @@ pub fn run(options: &Options, told: &mut dyn FnMut(&'static str, u64)) -> Result
     house.open()?;
     told("the sides are read for the first time", 0);
     house.settle()?;
-    house.trouble();
+    house.trouble(options.rough);
     let mut pace = chance.fork();
     let (mut killed, mut replayed) = (0, 0);
     while script.edits < options.edits {
@@ -88,6 +95,10 @@ pub fn run(options: &Options, told: &mut dyn FnMut(&'static str, u64)) -> Result
         if script.edits >= options.edits * (killed + 1) / (options.kills + 1) && killed < options.kills {
             told("the service is killed", script.edits);
             killed += 1;
+            // What is said now is on its way, or half done, when it happens.
+            for _ in 0..5 {
+                script.act(&house, &mut ledger)?;
+            }
             replayed += house.kill_and_open(pace.below(30))?;
         }
     }
@@ -102,5 +113,7 @@ pub fn run(options: &Options, told: &mut dyn FnMut(&'static str, u64)) -> Result
     told("everything is compared", script.edits);
     let agreement = agree::compare(&house, &ledger)?;
     let done = report::Done { killed, replayed, rested, repaired, left_over, began };
-    report::report(options, &house, &script, agreement, done)
+    let report = report::report(options, &house, &script, agreement, done)?;
+    house.close()?;
+    Ok(report)
 }

@@ -153,8 +153,8 @@ impl fmt::Display for Report {
         writeln!(f, "  {} webhooks made, {} of them never sent", self.webhooks, self.webhooks_lost)?;
         writeln!(
             f,
-            "  {} statements, {} duplicates, {} of them echoes of our own writes",
-            self.events, self.duplicates, self.echoes
+            "  {} statements in the log, {} of them echoes of our own writes; {} were heard twice",
+            self.events, self.echoes, self.duplicates
         )?;
         writeln!(f, "  the service was killed {} times, and replayed {} events", self.killed.0, self.killed.1)?;
         writeln!(f, "  {} differences found and mended by reading everything back", self.repaired)?;
