@@ -46,7 +46,9 @@ pub enum Command {
 Examples:
   syncline demo
   syncline demo --seed 7 --records 1000 --json
+  syncline demo --http
 
+With --http the same seed makes the same users do the same, but what the network does between them differs.
 The store is left in ./syncline-demo, or where --store says, to look around in; a demo's store that is there
 already is replaced, anything else is not touched. Exit code 1 if anything disagrees at the end.")]
     Demo(Demo),
@@ -570,6 +572,12 @@ pub struct Demo {
     /// How many edits, at least
     #[arg(long, default_value_t = 3_000)]
     pub edits: u64,
+    /// Between a pretend HubSpot and a pretend portal on loopback HTTP, with the service and its server between them
+    #[arg(long)]
+    pub http: bool,
+    /// With --http: the CRM's notifications also come late, out of order, or never
+    #[arg(long, requires = "http")]
+    pub rough: bool,
 }
 
 /// Which pretend side.

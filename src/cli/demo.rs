@@ -7,10 +7,16 @@ use super::{
     failure::{End, Failure},
     tell,
 };
-use crate::sim::demo::{self, DemoError, Options};
+use crate::sim::{
+    demo::{self, DemoError, Options},
+    live::{self, LiveError},
+};
 
 /// Runs the demo and tells what happened; exit code 1 if anything disagrees.
 pub fn demo(args: &Demo, store: Option<&Path>, json: bool, out: &mut dyn Write) -> Result<End, Failure> {
+    if args.http {
+        return over_http(args, store, json, out);
+    }
     let default = Options::default();
     let options = Options {
         store: store.map_or(default.store, Path::to_owned),
@@ -27,6 +33,34 @@ pub fn demo(args: &Demo, store: Option<&Path>, json: bool, out: &mut dyn Write) 
     let report = report.map_err(|why| match why {
         DemoError::Engine(why) => Failure::Engine(why),
         why => Failure::Demo(why),
+    })?;
+    if json {
+        tell::json(out, &report)?;
+    } else {
+        writeln!(out, "{report}")?;
+    }
+    Ok(End::well(report.is_well()))
+}
+
+/// The same between pretend sides on loopback HTTP.
+fn over_http(args: &Demo, store: Option<&Path>, json: bool, out: &mut dyn Write) -> Result<End, Failure> {
+    let options = live::Options {
+        store: store.map_or(Options::default().store, Path::to_owned),
+        seed: args.seed,
+        records: args.records,
+        edits: args.edits,
+        kills: 1,
+        rough: args.rough,
+    };
+    let bar = tell::Progress::of("edits", options.edits, false);
+    let report = live::run(&options, &mut |doing, done| {
+        bar.doing(doing);
+        bar.at(done);
+    });
+    drop(bar);
+    let report = report.map_err(|why| match why {
+        LiveError::Engine(why) => Failure::Engine(why),
+        why => Failure::Live(why),
     })?;
     if json {
         tell::json(out, &report)?;

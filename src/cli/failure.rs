@@ -72,6 +72,9 @@ pub enum Failure {
     /// The demo cannot run.
     #[error(transparent)]
     Demo(crate::sim::demo::DemoError),
+    /// The demo over HTTP cannot run.
+    #[error(transparent)]
+    Live(crate::sim::live::LiveError),
     /// A file that was named cannot be read.
     #[error("cannot read {}", path.display())]
     Read {

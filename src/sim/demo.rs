@@ -134,7 +134,7 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<Repo
 }
 
 /// Empties the directory if it is a demo's, and marks it as one.
-fn prepare(dir: &Path) -> Result<(), DemoError> {
+pub(super) fn prepare(dir: &Path) -> Result<(), DemoError> {
     let failed = |source| DemoError::Directory { path: dir.to_owned(), source };
     match fs::read_dir(dir) {
         Ok(mut entries) => {

@@ -12,6 +12,7 @@ pub mod demo;
 pub mod disk;
 pub mod hubspot;
 pub mod ledger;
+pub mod live;
 pub mod people;
 pub mod portal;
 pub mod post;
