@@ -25,6 +25,7 @@ mod permissions;
 mod planted;
 mod portal_dialect;
 mod power_cuts;
+mod pull;
 mod rebuild;
 mod reference;
 mod scripted;
