@@ -36,5 +36,6 @@ mod sim_hubspot;
 mod stories;
 mod suites;
 mod telling;
+mod tenants;
 mod tidy;
 mod validation;
