@@ -145,15 +145,25 @@ impl HubSpot {
     /// If HubSpot cannot be asked, or refuses.
     pub async fn properties(&self, kind: &str) -> Result<Option<Vec<Property>>, SourceError> {
         let path = self.translation.type_of(kind).map(object::plural).ok_or(SourceError::NotOffered)?;
-        match self.definitions(path).await {
-            Ok(found) => Ok(Some(found)),
+        match self.definitions(path, false).await {
+            Ok(mut found) => {
+                // Those put away are only told when asked for by themselves.
+                let away = self.definitions(path, true).await.map_err(refused)?;
+                let is_away = |property: &Property| found.iter().all(|live| live.name != property.name);
+                let away: Vec<Property> = away.into_iter().filter(is_away).collect();
+                found.extend(away);
+                Ok(Some(found))
+            }
             Err(trouble) if trouble.is_refused_with(404) => Ok(None),
             Err(trouble) => Err(refused(trouble)),
         }
     }
 
-    async fn definitions(&self, path: &str) -> Result<Vec<Property>, Trouble> {
-        let path = call::path(&self.client.address().crm, &["properties", path]);
+    async fn definitions(&self, path: &str, archived: bool) -> Result<Vec<Property>, Trouble> {
+        let mut path = call::path(&self.client.address().crm, &["properties", path]);
+        if archived {
+            path.push_str("?archived=true");
+        }
         let call = Call::new(Op::Properties, Method::GET, path, Urgency::Interactive);
         property::read(&self.client.call(&call).await?).map_err(|_| Trouble::Unknown)
     }
@@ -164,7 +174,7 @@ impl HubSpot {
         if let Some(names) = known.get(path) {
             return Ok(names.clone());
         }
-        let definitions = self.definitions(path).await?;
+        let definitions = self.definitions(path, false).await?;
         let unique = definitions.into_iter().filter(|property| property.has_unique_value).map(|property| property.name);
         let mut names: Vec<String> = unique.collect();
         if path == "contacts" && !names.iter().any(|name| name == "email") {
