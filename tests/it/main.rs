@@ -15,6 +15,7 @@ mod identity;
 mod isolation;
 mod journey;
 mod kill;
+mod large_backfill;
 mod laws;
 mod life;
 mod manifest;
