@@ -74,7 +74,7 @@ fn answer(engine: &Engine, order: LinkOrder) -> Result<Json, OrderError> {
 /// A record of which something was said: a mistyped id is not tied to anything.
 fn known(engine: &Engine, name: &str) -> Result<RecordId, OrderError> {
     let record = named(name)?;
-    match engine.read(&Principal::operator()).get(&*record)? {
+    match engine.read(&Principal::operator()).get(&record)? {
         Some(_) => Ok(record),
         None => Err(OrderError::NoRecord(record)),
     }
