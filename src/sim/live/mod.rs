@@ -2,7 +2,7 @@
 //!
 //! Users edit on both sides, webhooks come late, twice, out of order or never, calls are refused or their answers lost, and
 //! the service is killed and opened again. At the end everything has to agree, field by field. What is judged is what the two
-//! sides show, with no code of the engine; [`ledger`] holds what users did.
+//! sides show, with no code of the engine; `ledger` holds what users did.
 //!
 //! | part | what it holds |
 //! |---|---|
