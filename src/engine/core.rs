@@ -339,10 +339,9 @@ impl Core {
 
     fn apply_record(&mut self, log: &Log, record: &RecordId, heard: &Heard) -> Result<(), EngineError> {
         self.hold(record)?;
+        let matched = self.match_keys(record, &self.held[record].record);
         let held = self.held.get_mut(record).expect("the record was just put in memory");
         let before = Share::of(&held.record);
-        let matching = self.manifest.kind(record.kind()).is_some_and(|kind| !kind.match_on.is_empty());
-        let matched = if matching { held.record.clone() } else { Record::default() };
         held.dirty = true;
         if merge::advance(&mut held.record, &mut held.line, heard, &self.book) == Advance::Refold {
             self.refold_held(log, record, before, Some(heard))?;
@@ -351,11 +350,8 @@ impl Core {
             self.adjust(before, after);
             self.held_bytes += EVENT_BYTES;
         }
-        if matching {
-            let now = self.held[record].record.clone();
-            self.note_matches(record, &matched, &now)?;
-        }
-        Ok(())
+        let matches = self.match_keys(record, &self.held[record].record);
+        self.note_matches(record, &matched, &matches)
     }
 
     /// Resolves a record in memory anew from its events in the log, and one more; `before` is what it added to the totals.
@@ -422,7 +418,7 @@ impl Core {
         for id in after.iter().map(identity::least) {
             let (record, line) = merge::fold(&events.remove(&id).unwrap_or_default(), &self.book);
             self.adjust(Share::default(), Share::of(&record));
-            self.note_matches(&id, &Default::default(), &record)?;
+            self.note_matches(&id, &[], &self.match_keys(&id, &record))?;
             let held = Box::new(Held { record, line, dirty: true, used: self.turn });
             self.held_bytes += size_of(&held);
             self.held.insert(id.clone(), held);
@@ -455,8 +451,9 @@ impl Core {
     fn refold_one(&mut self, log: &Log, record: &RecordId) -> Result<(), EngineError> {
         let before = Share::of(&self.hold(record)?.record);
         self.refold_held(log, record, before, None)?;
-        let now = self.held[record].record.clone();
-        self.note_matches(record, &now, &now)?;
+        let matches = self.match_keys(record, &self.held[record].record);
+        // The manifest may match by other fields than before, so all of them are noted.
+        self.note_matches(record, &[], &matches)?;
         self.touched.insert(record.clone());
         self.shed()
     }

@@ -78,14 +78,14 @@ pub(super) enum Making {
     Like(Suggestion),
 }
 
+/// A field by which records are matched, and its value as the index has it.
+pub(super) type MatchKey = (FieldName, Vec<u8>);
+
 impl Core {
     /// The record under which a statement about a side is made: the side's own, where the record is linked with it.
     pub fn stream(&self, record: &RecordId, side: &SideName, link: Option<&str>) -> Result<RecordId, EngineError> {
-        let own = link.filter(|_| self.has_own_ids(side));
-        let Some(stream) = own.and_then(|link| RecordId::on_side(record.kind(), side, link).ok()) else {
-            return Ok(record.clone());
-        };
-        Ok(if self.canonical(&stream)? == *record { stream } else { record.clone() })
+        let own = self.stream_of(record, side, link);
+        Ok(if self.canonical(&own)? == self.canonical(record)? { own } else { record.clone() })
     }
 
     /// The side's own record where it names records by ids of its own and this one is known, else the one that is asked about.
@@ -100,19 +100,11 @@ impl Core {
     }
 
     /// Keeps the index of values by which records are matched; records that bear a value gained or lost are looked at again.
-    pub fn note_matches(&mut self, id: &RecordId, before: &Record, after: &Record) -> Result<(), EngineError> {
-        if self.manifest.kind(id.kind()).is_none_or(|kind| kind.match_on.is_empty()) {
-            return Ok(());
-        }
-        let (before, after) = (self.match_keys(id, before), self.match_keys(id, after));
-        for (bears, key) in before.iter().map(|(_, key)| (false, key)).chain(after.iter().map(|(_, key)| (true, key))) {
-            if bears || !after.iter().any(|(_, kept)| kept == key) {
-                self.store.put_match(key, id, bears)?;
-            }
-        }
-        for (_, key) in
-            before.iter().filter(|key| !after.contains(key)).chain(after.iter().filter(|key| !before.contains(key)))
-        {
+    pub fn note_matches(&mut self, id: &RecordId, before: &[MatchKey], after: &[MatchKey]) -> Result<(), EngineError> {
+        let lost = before.iter().filter(|key| !after.contains(key)).map(|key| (false, key));
+        let gained = after.iter().filter(|key| !before.contains(key)).map(|key| (true, key));
+        for (bears, (_, key)) in lost.chain(gained) {
+            self.store.put_match(key, id, bears)?;
             for other in self.store.matches(key)? {
                 let other = self.canonical(&other)?;
                 self.touched.insert(other);
@@ -122,7 +114,7 @@ impl Core {
     }
 
     /// The values by which a record is matched, the most telling field first.
-    fn match_keys(&self, id: &RecordId, record: &Record) -> Vec<(FieldName, Vec<u8>)> {
+    pub fn match_keys(&self, id: &RecordId, record: &Record) -> Vec<MatchKey> {
         let Some(kind) = self.manifest.kind(id.kind()).filter(|_| record.existence != Existence::Deleted) else {
             return Vec::new();
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Engine, EngineError, core};
 use crate::{
     event::{Detail, Event},
-    id::{self, EventId, Place, RecordId, RecordKey, Seq, SideName},
+    id::{self, EventId, Place, RecordId, Seq, SideName},
     log::{LogError, Scan},
     manifest::Manifest,
     merge::{Line, Record},
@@ -41,9 +41,7 @@ impl Engine {
         side: &SideName,
         link: Option<&str>,
     ) -> Result<RecordId, EngineError> {
-        let core = self.core()?;
-        let own = core.stream_of(record, side, link);
-        Ok(if core.canonical(&own)? == core.canonical(record)? { own } else { record.clone() })
+        self.core()?.stream(record, side, link)
     }
 
     /// The rules as they are now.
@@ -58,9 +56,8 @@ impl Engine {
             (core.peek_line("")?.unwrap_or_default(), Arc::clone(&core.book))
         };
         let mut book = Rulebook::default();
-        let key = self.record_key("");
         for entry in line.entries().iter().filter(|entry| entry.seq <= last) {
-            let event = self.stored_event(&key, entry.seq, entry.place)?.1;
+            let event = self.stored_event(entry.seq, entry.place)?.1;
             match &event.payload.detail {
                 Detail::Manifest(text) => {
                     let manifest = Manifest::parse(text).map_err(EngineError::Manifest)?;
@@ -85,21 +82,15 @@ impl Engine {
         core.numbered(source, number)
     }
 
-    /// Reads an event of a record, with its id, and checks it; `key` is the record's.
+    /// Reads an event, with its id, and checks it.
     ///
     /// # Errors
     /// With the sequence, if the event is damaged.
-    pub(crate) fn stored_event(
-        &self,
-        _key: &RecordKey,
-        seq: Seq,
-        place: Place,
-    ) -> Result<(EventId, Event), EngineError> {
+    pub(crate) fn stored_event(&self, seq: Seq, place: Place) -> Result<(EventId, Event), EngineError> {
         let entry = self.inner.log.read(place).map_err(|why| match why {
             LogError::NoEntry { place } => LogError::Corrupt { seqs: seq..=seq, segment: place.segment() },
             why => why,
         })?;
-        // A record's events may stand under any of its ids.
         let event = Event::read(&entry.header, &entry.payload, |header| self.record_key(&header.record))
             .map_err(|source| EngineError::Event { seq, source })?;
         Ok((id::event_id(&entry.header), event))

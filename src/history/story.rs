@@ -7,7 +7,7 @@ use crate::{
     clock::Millis,
     engine::{EngineError, Peek},
     event::Event,
-    id::{EventId, RecordId, RecordKey, Seq},
+    id::{EventId, RecordId, Seq},
     merge::{self, Heard, Line, Record},
     rulebook::Rulebook,
 };
@@ -22,7 +22,6 @@ pub struct Story {
     /// The events that count at the position.
     pub line: Line,
     pub book: Arc<Rulebook>,
-    key: RecordKey,
     read: OnceCell<(Vec<EventId>, Vec<Heard>)>,
 }
 
@@ -49,14 +48,14 @@ impl Story {
     /// Reads an event of the line by its entry.
     pub fn event(&self, reader: &Reader, entry: u32) -> Result<(EventId, Seq, Event), EngineError> {
         let entry = &self.line.entries()[entry as usize];
-        let (id, event) = reader.engine.stored_event(&self.key, entry.seq, entry.place)?;
+        let (id, event) = reader.engine.stored_event(entry.seq, entry.place)?;
         Ok((id, entry.seq, event))
     }
 
     /// All events of the line with their ids, in its order; they are read once.
     pub fn events(&self, reader: &Reader) -> Result<(&[EventId], &[Heard]), EngineError> {
         if self.read.get().is_none() {
-            let events = read(reader, &self.key, &self.line)?;
+            let events = read(reader, &self.line)?;
             self.read.get_or_init(|| events);
         }
         let (ids, events) = self.read.get().expect("the events were just read");
@@ -64,11 +63,11 @@ impl Story {
     }
 }
 
-fn read(reader: &Reader, key: &RecordKey, line: &Line) -> Result<(Vec<EventId>, Vec<Heard>), EngineError> {
+fn read(reader: &Reader, line: &Line) -> Result<(Vec<EventId>, Vec<Heard>), EngineError> {
     let mut ids = Vec::with_capacity(line.len());
     let mut events = Vec::with_capacity(line.len());
     for entry in line.entries() {
-        let (id, event) = reader.engine.stored_event(key, entry.seq, entry.place)?;
+        let (id, event) = reader.engine.stored_event(entry.seq, entry.place)?;
         ids.push(id);
         events.push(Heard { seq: entry.seq, place: entry.place, event });
     }
@@ -89,8 +88,7 @@ impl Reader {
         if !permit.sees(&self.engine, id, &record) {
             return Ok(None);
         }
-        let key = self.engine.record_key(id);
-        let now = Story { record, whole: None, permit, line, book, key, read: OnceCell::new() };
+        let now = Story { record, whole: None, permit, line, book, read: OnceCell::new() };
         let story = match self.position {
             Position::Now => Some(now),
             Position::Seq(last) => self.after(now, last)?,
@@ -159,7 +157,7 @@ impl Reader {
         let known = now.line.entries().iter().filter(|entry| entry.seq <= last).cloned();
         let known = known.map(|entry| merge::line::Entry { parents: Vec::new(), ..entry });
         let line = Line::from_entries(known.collect());
-        let (ids, events) = read(self, &now.key, &line)?;
+        let (ids, events) = read(self, &line)?;
         for heard in events.iter().filter(|heard| now.book.is_void(&heard.event.header.said)) {
             if self.engine.voided_by(&heard.event)?.is_some_and(|by| by <= last) {
                 Arc::make_mut(&mut book).add_void(heard.event.header.said);
@@ -169,7 +167,7 @@ impl Reader {
     }
 
     fn until(&self, now: Story, until: Millis) -> Result<Option<Story>, EngineError> {
-        let (ids, events) = read(self, &now.key, &now.line)?;
+        let (ids, events) = read(self, &now.line)?;
         let said = |heard: &Heard| {
             let header = &heard.event.header;
             now.book.corrected(&header.origin.side, header.said_at) <= until

@@ -13,6 +13,7 @@ pub mod disk;
 pub mod hubspot;
 pub mod ledger;
 pub mod live;
+pub mod order;
 pub mod people;
 pub mod portal;
 pub mod post;

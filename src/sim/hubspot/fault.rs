@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::hook::Fate;
-use crate::send::chance::Chance;
+use crate::{send::chance::Chance, sim::order};
 
 /// Something that goes wrong.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -87,54 +87,13 @@ impl Fault {
     }
 }
 
-/// A fault, and when it happens.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Order {
-    /// What goes wrong.
-    #[serde(flatten)]
-    pub fault: Fault,
-    /// The next so many times it can.
-    #[serde(default)]
-    pub next: Option<u64>,
-    /// Otherwise by chance, from 0 to 1.
-    #[serde(default)]
-    pub probability: Option<f64>,
-    /// With which requests or notifications: the name of one, such as `contacts.patch` or `contact.propertyChange`, a
-    /// kind, such as `contacts`, or what is done, such as `patch`. None: with all.
-    #[serde(default)]
-    pub op: Option<String>,
-}
+/// A fault of this side, and when it happens.
+pub type Order = order::Order<Fault>;
 
-impl Order {
-    /// A fault that happens the next `times` times.
-    pub fn next(fault: Fault, times: u64) -> Self {
-        Order { fault, next: Some(times), probability: None, op: None }
-    }
-
-    /// A fault that happens by chance.
-    pub fn by_chance(fault: Fault, probability: f64) -> Self {
-        Order { fault, next: None, probability: Some(probability), op: None }
-    }
-
-    /// The same with one sort of requests or notifications.
-    pub fn with(self, op: &str) -> Self {
-        Order { op: Some(op.to_owned()), ..self }
-    }
-
-    /// Why the order makes no sense, if it does not.
-    pub(super) fn wrong(&self) -> Option<&'static str> {
-        match (self.next, self.probability) {
-            (None, None) => Some("an order has `next` or `probability`"),
-            (Some(_), Some(_)) => Some("an order has `next` or `probability`, not both"),
-            (None, Some(chance)) if !(0.0..=1.0).contains(&chance) => Some("`probability` is from 0 to 1"),
-            _ => None,
-        }
-    }
-
-    fn fits(&self, op: &str) -> bool {
-        let Some(wanted) = self.op.as_deref() else { return true };
-        wanted == op || op.split('.').any(|part| part == wanted)
-    }
+/// Whether an order speaks of this sort of requests or notifications: by its name, or by any part of it.
+fn fits(order: &Order, op: &str) -> bool {
+    let Some(wanted) = order.op.as_deref() else { return true };
+    wanted == op || op.split('.').any(|part| part == wanted)
 }
 
 /// The faults of an account that are still to happen.
@@ -184,18 +143,10 @@ impl Faults {
     fn happening(&mut self, op: &str, can: impl Fn(&Fault) -> bool) -> Vec<Fault> {
         let mut now = Vec::new();
         for order in &mut self.orders {
-            if !can(&order.fault) || !order.fits(op) {
+            if !can(&order.fault) || !fits(order, op) {
                 continue;
             }
-            let happens = match (&mut order.next, order.probability) {
-                (Some(left), _) if *left > 0 => {
-                    *left -= 1;
-                    true
-                }
-                (Some(_), _) => false,
-                (None, chance) => self.chance.below(1 << 32) < (chance.unwrap_or(0.0) * (1u64 << 32) as f64) as u64,
-            };
-            if happens {
+            if order.happens(&mut self.chance) {
                 let name = serde_json::to_value(&order.fault).ok();
                 let name = name.as_ref().and_then(|fault| fault["fault"].as_str()).unwrap_or_default();
                 *self.happened.entry(name.to_owned()).or_default() += 1;

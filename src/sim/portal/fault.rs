@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::send::chance::Chance;
+use crate::{send::chance::Chance, sim::order};
 
 /// Something that goes wrong.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,50 +96,8 @@ pub(super) enum At {
     Post,
 }
 
-/// A fault, and when it happens.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Order {
-    /// What goes wrong.
-    #[serde(flatten)]
-    pub fault: Fault,
-    /// The next so many times it can.
-    #[serde(default)]
-    pub next: Option<u64>,
-    /// Otherwise by chance, from 0 to 1.
-    #[serde(default)]
-    pub probability: Option<f64>,
-    /// With which messages or writes: a type such as `syncline.read` or `record.changed`, what a write does (`create`,
-    /// `update`, `delete`). None: with all.
-    #[serde(default)]
-    pub op: Option<String>,
-}
-
-impl Order {
-    /// A fault that happens the next `times` times.
-    pub fn next(fault: Fault, times: u64) -> Self {
-        Order { fault, next: Some(times), probability: None, op: None }
-    }
-
-    /// A fault that happens by chance.
-    pub fn by_chance(fault: Fault, probability: f64) -> Self {
-        Order { fault, next: None, probability: Some(probability), op: None }
-    }
-
-    /// The same with one sort of messages or writes.
-    pub fn with(self, op: &str) -> Self {
-        Order { op: Some(op.to_owned()), ..self }
-    }
-
-    /// Why the order makes no sense, if it does not.
-    pub(super) fn wrong(&self) -> Option<&'static str> {
-        match (self.next, self.probability) {
-            (None, None) => Some("an order has `next` or `probability`"),
-            (Some(_), Some(_)) => Some("an order has `next` or `probability`, not both"),
-            (None, Some(chance)) if !(0.0..=1.0).contains(&chance) => Some("`probability` is from 0 to 1"),
-            _ => None,
-        }
-    }
-}
+/// A fault of this side, and when it happens.
+pub type Order = order::Order<Fault>;
 
 /// The faults that are still to happen.
 pub(super) struct Faults {
@@ -161,15 +119,7 @@ impl Faults {
             if order.fault.at() != at || order.op.as_deref().is_some_and(|wanted| wanted != op) {
                 continue;
             }
-            let happens = match (&mut order.next, order.probability) {
-                (Some(left), _) => {
-                    let happens = *left > 0;
-                    *left = left.saturating_sub(1);
-                    happens
-                }
-                (None, chance) => self.chance.below(1 << 32) < (chance.unwrap_or(0.0) * (1u64 << 32) as f64) as u64,
-            };
-            if happens {
+            if order.happens(&mut self.chance) {
                 *self.happened.entry(order.fault.name()).or_default() += 1;
                 now.push(order.fault.clone());
             }
