@@ -231,7 +231,7 @@ impl Shared<'_> {
     fn check(&self, id: &RecordId, share: &mut Share) -> Result<(), EngineError> {
         let (record, line) = {
             let core = self.engine.core()?;
-            (core.peek(id)?.unwrap_or_default(), core.peek_line(id)?.unwrap_or_default())
+            core.peek_whole(id)?.unwrap_or_default()
         };
         let events = match read_line(&self.engine.inner.log, &self.engine.inner.key, &line) {
             Ok(events) => events,

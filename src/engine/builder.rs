@@ -11,7 +11,7 @@ use crate::{
     event::{Author, Detail, Draft, Kind, Origin},
     id::{RecordId, Seq, SideName, TenantKey},
     log::{
-        self, Log, LogError, Options, Recovery,
+        self, Known, Log, LogError, Options, Recovery,
         disk::{Disk, RealDisk},
     },
     manifest::Manifest,
@@ -143,8 +143,10 @@ impl Builder {
         if self.rebuild && state_dir.exists() {
             std::fs::remove_dir_all(&state_dir).map_err(|source| io_error("remove", &state_dir, source))?;
         }
-        let checkpointed = Checkpoint::read(&*self.disk, &state_dir).unwrap_or_default().seq;
-        let mut log = self.open_log(manifest.as_ref(), checkpointed, &mut opening)?;
+        let named = Checkpoint::read(&*self.disk, &state_dir).unwrap_or_default();
+        let checkpointed = named.seq;
+        let known = if named.log.seq == checkpointed { named.log } else { checkpointed.into() };
+        let mut log = self.open_log(manifest.as_ref(), known, &mut opening)?;
         let (tenant, key) = (log.tenant().0.to_owned(), log.tenant().1.clone());
         if self.adopted.as_ref().is_some_and(|(_, adopted)| *adopted != key) {
             return Err(EngineError::Key(self.path));
@@ -163,7 +165,7 @@ impl Builder {
                     // where the end of the log is sound, so that nothing durable is taken for a torn tail.
                     drop(log);
                     let before = std::mem::take(&mut opening.recovery);
-                    log = self.open_log(manifest.as_ref(), Seq(0), &mut opening)?;
+                    log = self.open_log(manifest.as_ref(), Known::default(), &mut opening)?;
                     opening.recovery.torn = before.torn.or(opening.recovery.torn.take());
                     opening.recovery.rewritten = before.rewritten.or(opening.recovery.rewritten.take());
                 }
@@ -200,14 +202,9 @@ impl Builder {
         Ok((engine, opening))
     }
 
-    fn open_log(
-        &self,
-        manifest: Option<&Manifest>,
-        checkpointed: crate::id::Seq,
-        opening: &mut Opening,
-    ) -> Result<Log, EngineError> {
+    fn open_log(&self, manifest: Option<&Manifest>, known: Known, opening: &mut Opening) -> Result<Log, EngineError> {
         let (dir, options) = (self.path.join("log"), Options { segment_bytes: self.segment_bytes });
-        match Log::open(self.disk.clone(), &dir, options, checkpointed) {
+        match Log::open(self.disk.clone(), &dir, options, known) {
             Ok((log, recovery)) => {
                 opening.recovery = recovery;
                 Ok(log)

@@ -75,10 +75,8 @@ impl Engine {
     pub fn waiting(&self, record: &str) -> Result<Vec<(Seq, Header)>, EngineError> {
         let (state, line) = {
             let core = self.core()?;
-            let (Some(state), Some(line)) = (core.peek(record)?, core.peek_line(record)?) else {
-                return Ok(Vec::new());
-            };
-            (state, line)
+            let Some(whole) = core.peek_whole(record)? else { return Ok(Vec::new()) };
+            whole
         };
         let entry = |at: u32| -> &Entry { &line.entries()[at as usize] };
         let read = |entry: &Entry| Ok((entry.seq, self.event_at(entry.seq, entry.place)?.header));

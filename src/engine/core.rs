@@ -1,7 +1,7 @@
 //! The part behind the lock: resolved records in memory, and how an event enters them.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, hash_map},
     sync::Arc,
 };
 
@@ -11,6 +11,7 @@ use super::{
     EngineError, Said,
     guard::LoopGuard,
     identity::{self, Identity, Regrouped},
+    links::MatchKey,
     outbox::Row,
     trace,
 };
@@ -18,13 +19,15 @@ use crate::{
     clock::{Clock, Hlc, Millis},
     event::{Detail, Event, Header, Kind, Sealed},
     id::{FieldName, Place, RecordId, SaidId, Seq, SideName, TenantKey},
-    log::{Entry, Log},
+    log::{Entry, Known, Log},
     manifest::{Connector, Manifest},
     merge::{self, Advance, Existence, Heard, Line, Record},
     rulebook::{Edition, KindSpec, Rulebook, SideSpec},
     state::{Checkpoint, Counts, Pages, Store},
 };
 
+/// Pages of a source's numbers that are kept in memory, each a few kilobytes.
+const PAGES_KEPT: usize = 1024;
 /// About how many bytes an event adds to its record in memory.
 const EVENT_BYTES: usize = 160;
 
@@ -34,6 +37,8 @@ pub(super) struct Held {
     pub line: Line,
     dirty: bool,
     used: u64,
+    /// What it adds to the totals; `None` until someone asks.
+    share: Option<Share>,
 }
 
 /// What a record adds to the totals.
@@ -89,7 +94,8 @@ pub(super) struct Core {
     /// Watches for fields that change hands too often.
     pub(super) guard: LoopGuard,
     pub(super) held: HashMap<RecordId, Box<Held>, FxBuildHasher>,
-    pages: HashMap<(Box<str>, u64), (Pages, bool), FxBuildHasher>,
+    /// Pages of sources' numbers, and whether they have changed.
+    pages: HashMap<Box<str>, HashMap<u64, (Pages, bool), FxBuildHasher>, FxBuildHasher>,
     void: Vec<SaidId>,
     checkpointed: Seq,
     last: Seq,
@@ -146,7 +152,7 @@ impl Core {
             memory_bytes,
             held_bytes: 0,
             turn: 0,
-            identity: Identity::new(checkpoint.ties > 0),
+            identity: Identity::new(checkpoint.indexed.is_some_and(|held| held.ties > 0)),
             populated: BTreeMap::new(),
         }
     }
@@ -339,19 +345,26 @@ impl Core {
 
     fn apply_record(&mut self, log: &Log, record: &RecordId, heard: &Heard) -> Result<(), EngineError> {
         self.hold(record)?;
-        let matched = self.match_keys(record, &self.held[record].record);
+        let matched = self.keys_of(record);
         let held = self.held.get_mut(record).expect("the record was just put in memory");
-        let before = Share::of(&held.record);
+        let before = held.share.take().unwrap_or_else(|| Share::of(&held.record));
         held.dirty = true;
         if merge::advance(&mut held.record, &mut held.line, heard, &self.book) == Advance::Refold {
             self.refold_held(log, record, before, Some(heard))?;
         } else {
             let after = Share::of(&held.record);
+            held.share = Some(after);
             self.adjust(before, after);
             self.held_bytes += EVENT_BYTES;
         }
-        let matches = self.match_keys(record, &self.held[record].record);
+        let matches = self.keys_of(record);
         self.note_matches(record, &matched, &matches)
+    }
+
+    /// The values by which a record in memory is matched.
+    fn keys_of(&self, record: &RecordId) -> Vec<MatchKey> {
+        let matched = self.manifest.kind(record.kind()).is_some_and(|kind| !kind.match_on.is_empty());
+        if matched { self.match_keys(record, &self.held[record].record) } else { Vec::new() }
     }
 
     /// Resolves a record in memory anew from its events in the log, and one more; `before` is what it added to the totals.
@@ -365,7 +378,9 @@ impl Core {
         let mut held = self.held.remove(record).expect("the record is in memory");
         let done = self.refold(log, &mut held, more);
         held.dirty = true;
-        self.adjust(before, Share::of(&held.record));
+        let after = Share::of(&held.record);
+        held.share = Some(after);
+        self.adjust(before, after);
         self.held_bytes += EVENT_BYTES;
         self.held.insert(record.clone(), held);
         done
@@ -400,12 +415,10 @@ impl Core {
         for id in &before {
             let held = match self.held.remove(id) {
                 Some(held) => held,
-                None => Box::new(Held {
-                    record: self.store.record(id)?.unwrap_or_default(),
-                    line: self.store.line(id)?.unwrap_or_default(),
-                    dirty: true,
-                    used: 0,
-                }),
+                None => {
+                    let (record, line) = self.store.whole(id)?.unwrap_or_default();
+                    Box::new(Held { record, line, dirty: true, used: 0, share: None })
+                }
             };
             self.adjust(Share::of(&held.record), Share::default());
             self.held_bytes = self.held_bytes.saturating_sub(size_of(&held));
@@ -419,7 +432,7 @@ impl Core {
             let (record, line) = merge::fold(&events.remove(&id).unwrap_or_default(), &self.book);
             self.adjust(Share::default(), Share::of(&record));
             self.note_matches(&id, &[], &self.match_keys(&id, &record))?;
-            let held = Box::new(Held { record, line, dirty: true, used: self.turn });
+            let held = Box::new(Held { record, line, dirty: true, used: self.turn, share: None });
             self.held_bytes += size_of(&held);
             self.held.insert(id.clone(), held);
             self.touched.insert(id);
@@ -451,7 +464,7 @@ impl Core {
     fn refold_one(&mut self, log: &Log, record: &RecordId) -> Result<(), EngineError> {
         let before = Share::of(&self.hold(record)?.record);
         self.refold_held(log, record, before, None)?;
-        let matches = self.match_keys(record, &self.held[record].record);
+        let matches = self.keys_of(record);
         // The manifest may match by other fields than before, so all of them are noted.
         self.note_matches(record, &[], &matches)?;
         self.touched.insert(record.clone());
@@ -505,13 +518,28 @@ impl Core {
     }
 
     fn page(&mut self, source: &str, page: u64) -> Result<&mut (Pages, bool), EngineError> {
-        // Two look-ups, because a key with an owned name is only made when the page is new.
-        let key = (Box::<str>::from(source), page);
-        if !self.pages.contains_key(&key) {
-            let read = self.store.page(source, page)?;
-            self.pages.insert(key.clone(), (read, false));
+        if !self.pages.contains_key(source) {
+            self.pages.insert(source.into(), HashMap::default());
         }
-        Ok(self.pages.get_mut(&key).expect("the page was just put in memory"))
+        let pages = self.pages.get_mut(source).expect("the source was just put in memory");
+        match pages.entry(page) {
+            hash_map::Entry::Occupied(known) => Ok(known.into_mut()),
+            hash_map::Entry::Vacant(free) => Ok(free.insert((self.store.page(source, page)?, false))),
+        }
+    }
+
+    /// Writes out the pages that have changed; where there are many, they leave memory.
+    fn write_pages(&mut self) -> Result<(), EngineError> {
+        for (source, pages) in &mut self.pages {
+            for (page, (numbers, changed)) in pages.iter_mut().filter(|(_, (_, changed))| *changed) {
+                self.store.put_page(source, *page, numbers)?;
+                *changed = false;
+            }
+            if pages.len() > PAGES_KEPT {
+                pages.clear();
+            }
+        }
+        Ok(())
     }
 
     /// Puts a record in memory.
@@ -529,11 +557,10 @@ impl Core {
 
     fn load(&self, id: &RecordId) -> Result<Held, EngineError> {
         if self.identity.is_gone(id) {
-            return Ok(Held { record: Record::default(), line: Line::default(), dirty: true, used: 0 });
+            return Ok(Held { record: Record::default(), line: Line::default(), dirty: true, used: 0, share: None });
         }
-        let record = self.store.record(id)?.unwrap_or_default();
-        let line = self.store.line(id)?.unwrap_or_default();
-        Ok(Held { record, line, dirty: false, used: 0 })
+        let (record, line) = self.store.whole(id)?.unwrap_or_default();
+        Ok(Held { record, line, dirty: false, used: 0, share: None })
     }
 
     /// A record's resolved state for reading; nothing is kept in memory for it.
@@ -542,6 +569,15 @@ impl Core {
         match self.held.get(&id) {
             Some(held) => Ok(Some(held.record.clone())),
             None => Ok(self.store.record(&id)?),
+        }
+    }
+
+    /// A record with its line, for reading.
+    pub fn peek_whole(&self, id: &str) -> Result<Option<(Record, Line)>, EngineError> {
+        let Some(id) = self.canonical_text(id)? else { return Ok(None) };
+        match self.held.get(&id) {
+            Some(held) => Ok(Some((held.record.clone(), held.line.clone()))),
+            None => Ok(self.store.whole(&id)?),
         }
     }
 
@@ -579,6 +615,9 @@ impl Core {
 
     /// Writes the longest unused records out when memory is over budget.
     pub fn shed(&mut self) -> Result<(), EngineError> {
+        if self.pages.values().any(|pages| pages.len() > PAGES_KEPT) {
+            self.write_pages()?;
+        }
         if self.held_bytes <= self.memory_bytes {
             return Ok(());
         }
@@ -605,29 +644,22 @@ impl Core {
     }
 
     /// Writes everything out and says that it stands for the log up to `seq`, which is durable.
-    pub fn checkpoint(&mut self, seq: Seq, closed: bool) -> Result<(), EngineError> {
+    pub fn checkpoint(&mut self, seq: Seq, log: Known, closed: bool) -> Result<(), EngineError> {
         if self.identity.is_changed() {
             self.store.withdraw()?;
             self.identity.write(&self.store)?;
         }
-        let mut dirty: Vec<&RecordId> = self.held.iter().filter(|(_, held)| held.dirty).map(|(id, _)| id).collect();
-        dirty.sort();
-        for id in dirty {
-            let held = &self.held[id];
-            self.store.put_record(id, &held.record, &held.line)?;
-        }
+        self.write_pages()?;
+        let mut dirty: Vec<(&RecordId, &Box<Held>)> = self.held.iter().filter(|(_, held)| held.dirty).collect();
+        dirty.sort_unstable_by_key(|(id, _)| *id);
+        self.store.settle(dirty.into_iter().map(|(id, held)| (id, &held.record, &held.line)))?;
         self.held.values_mut().for_each(|held| held.dirty = false);
-        for ((source, page), (numbers, dirty)) in &mut self.pages {
-            if std::mem::take(dirty) {
-                self.store.put_page(source, *page, numbers)?;
-            }
-        }
         for (side, record) in std::mem::take(&mut self.rows_changed) {
             let since = self.rows.get(&(side.clone(), record.clone())).map(|row| row.since);
             self.store.put_outbox(&side, &record, since)?;
         }
         let checkpoint =
-            Checkpoint { seq, counts: self.counts, void: self.void.clone(), closed, ..Checkpoint::default() };
+            Checkpoint { seq, log, counts: self.counts, void: self.void.clone(), closed, ..Checkpoint::default() };
         self.store.checkpoint(&checkpoint)?;
         self.checkpointed = seq;
         Ok(())

@@ -429,7 +429,7 @@ impl Engine {
     fn checkpoint_core(&self, core: &mut Core, closed: bool) -> Result<(), EngineError> {
         let last = self.inner.log.last();
         self.inner.log.wait(last)?;
-        core.checkpoint(last, closed)
+        core.checkpoint(last, self.inner.log.known(), closed)
     }
 
     /// Closes the store: a checkpoint stands for all of the log, so the next open has nothing to do.

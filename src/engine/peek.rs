@@ -23,7 +23,7 @@ impl Engine {
     /// A record, unless nothing was ever said of it.
     pub(crate) fn peek(&self, id: &str) -> Result<Option<Peek>, EngineError> {
         let core = self.core()?;
-        let (Some(record), Some(line)) = (core.peek(id)?, core.peek_line(id)?) else { return Ok(None) };
+        let Some((record, line)) = core.peek_whole(id)? else { return Ok(None) };
         Ok((!line.is_empty()).then(|| Peek { record, line, book: Arc::clone(&core.book) }))
     }
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    APPEND_BYTES_MAX, ENTRY_BYTES_MAX, Entry, LogError, OwnedEntry,
+    APPEND_BYTES_MAX, ENTRY_BYTES_MAX, Entry, Known, LogError, OwnedEntry,
     disk::DiskLock,
     entry::{Entries, RawEntry},
     segment::{Body, FRAME_BYTES_MIN, HEAD_BYTES},
@@ -163,6 +163,15 @@ impl Log {
     /// The last sequence that is on disk; 0 if none is.
     pub fn durable(&self) -> Seq {
         self.pending.lock().durable
+    }
+
+    /// How far the log is durable, for a checkpoint to keep.
+    pub fn known(&self) -> Known {
+        let end = self.segments.spans().last().and_then(|span| span.stop.map(|(next, link)| (*span, next, link)));
+        end.map_or_else(Known::default, |(span, next, link)| Known {
+            seq: Seq(next.0 - 1),
+            end: Some((span.number, span.end, link)),
+        })
     }
 
     /// The last sequence that was appended, durable or not; 0 if none was.

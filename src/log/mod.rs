@@ -25,6 +25,8 @@ mod write;
 
 use std::{io, ops::RangeInclusive, path::PathBuf, sync::Arc};
 
+use serde::{Deserialize, Serialize};
+
 pub use self::{
     append::{Appended, Log},
     read::{OwnedEntry, Scan, Stored},
@@ -32,7 +34,7 @@ pub use self::{
     segment::FORMAT,
     verify::{Fault, FaultKind, Verified},
 };
-use crate::id::{EventId, Place, Seq, event_id};
+use crate::id::{Digest, EventId, Place, Seq, event_id};
 
 /// The largest entry, header and payload together, in bytes.
 pub const ENTRY_BYTES_MAX: usize = 4 << 20;
@@ -69,6 +71,22 @@ impl<'a> Entry<'a> {
     /// An entry whose id is made here.
     pub fn new(header: &'a [u8], payload: &'a [u8]) -> Entry<'a> {
         Entry { id: event_id(header), header, payload }
+    }
+}
+
+/// How far a log goes, as a checkpoint of derived state keeps it for the next opening.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// The last sequence that is durable; 0: none is known.
+    pub seq: Seq,
+    /// Where its frame ends: the segment, the offset in it, and the frame's hash. Without it the last segment is read from
+    /// its beginning.
+    pub end: Option<(u32, u64, Digest)>,
+}
+
+impl From<Seq> for Known {
+    fn from(seq: Seq) -> Self {
+        Known { seq, end: None }
     }
 }
 

@@ -15,7 +15,7 @@
 use std::{io, ops::RangeInclusive, path::Path, sync::Arc};
 
 use super::{
-    Log, LogError, Options, TENANT_NAME_BYTES_MAX,
+    Known, Log, LogError, Options, TENANT_NAME_BYTES_MAX,
     disk::{Disk, DiskFile, DiskLock, LockError},
     segment::{self, Body, FORMAT, HASH_BYTES, HEADER_BYTES_MAX, Head, Header, HeaderFault, Tenant},
     segments::{FrameIndex, Segment, Segments},
@@ -91,8 +91,9 @@ impl Log {
 
     /// Opens a log, and repairs what a crash has left.
     ///
-    /// `checkpointed` is the last sequence that a checkpoint of derived state names, 0 if there is none. Entries past it
-    /// are checked, and may be at other places than before; what is older is checked when it is read.
+    /// `known` is what a checkpoint of derived state says of the log: the last sequence that it names, 0 if there is none,
+    /// and where that ends. Entries past it are checked, and may be at other places than before; what is older is checked
+    /// when it is read.
     ///
     /// # Errors
     /// If there is no log, another process has it open, it has another format, or the disk fails. Damage is no
@@ -104,8 +105,9 @@ impl Log {
         disk: Arc<dyn Disk>,
         dir: &Path,
         options: Options,
-        checkpointed: Seq,
+        known: impl Into<Known>,
     ) -> Result<(Log, Recovery), LogError> {
+        let known = known.into();
         // Looked at before the lock, so that no lock file appears where there is no log.
         let missing = || LogError::Missing { dir: dir.to_owned() };
         match numbers(&*disk, dir) {
@@ -119,7 +121,7 @@ impl Log {
         let found = files.into_iter().map(|number| Found::read(&*disk, dir, number)).collect::<Result<Vec<_>, _>>()?;
         let tenant = whose(dir, &found)?;
         let segments = Segments::new(disk, dir, tenant, Vec::new());
-        let mut survey = Survey::of(&segments, found, checkpointed)?;
+        let mut survey = Survey::of(&segments, found, known)?;
         let mut recovery = Recovery { faults: std::mem::take(&mut survey.faults), ..Recovery::default() };
         if let Some(seq) = recovery.read_only() {
             recovery.faults.iter().for_each(|fault| tracing::error!(%fault, "the log is damaged"));
@@ -127,7 +129,7 @@ impl Log {
             segments.fill(survey.table);
             return Ok((Log::start(Arc::new(segments), tip, damaged, options.segment_bytes, lock)?, recovery));
         }
-        survey.repair(&segments, checkpointed, &mut recovery)?;
+        survey.repair(&segments, known.seq, &mut recovery)?;
         let tip = survey.tip();
         segments.fill(survey.table);
         Ok((Log::start(Arc::new(segments), tip, None, options.segment_bytes, lock)?, recovery))
@@ -232,7 +234,7 @@ struct Tail {
 }
 
 impl Survey {
-    fn of(segments: &Segments, mut found: Vec<Found>, checkpointed: Seq) -> Result<Survey, LogError> {
+    fn of(segments: &Segments, mut found: Vec<Found>, known: Known) -> Result<Survey, LogError> {
         let mut survey = Survey::default();
         while let Some(last) = found.pop_if(|last| last.header.is_none()) {
             if holds_frames(segments, &last)? {
@@ -256,12 +258,12 @@ impl Survey {
             let start = segments.tenant.header_bytes();
             let span = Span { number: file.number, first: due, link, start, end: file.bytes, stop };
             (due, link) = match nth + 1 == found.len() {
-                true => survey.walk_last(segments, span)?,
-                false => survey.walk(segments, span, checkpointed)?,
+                true => survey.walk_last(segments, span, known)?,
+                false => survey.walk(segments, span, known.seq)?,
             };
             number = file.number + 1;
         }
-        survey.judge_tail(checkpointed, number - 1);
+        survey.judge_tail(known.seq, number - 1);
         Ok(survey)
     }
 
@@ -302,12 +304,19 @@ impl Survey {
         Ok((walker.next, walker.link))
     }
 
-    /// Takes in the last segment, up to where it makes sense.
-    fn walk_last(&mut self, segments: &Segments, span: Span) -> Result<(Seq, Digest), LogError> {
+    /// Takes in the last segment, up to where it makes sense, from where a checkpoint says that it is known.
+    fn walk_last(&mut self, segments: &Segments, span: Span, known: Known) -> Result<(Seq, Digest), LogError> {
         let failed = |source| segments.io_error("read", span.number)(source);
-        let mut walker = Walker::new(segments.tenant.clone(), segments.file(span.number)?, &span, Depth::Whole);
-        let mut index = FrameIndex::default();
-        let mut tail = Tail { at: span.start, next: span.first, link: Some(span.link), ..Tail::default() };
+        let file = segments.file(span.number)?;
+        let mut walker = Walker::new(segments.tenant.clone(), Arc::clone(&file), &span, Depth::Whole);
+        let mut index = Some(FrameIndex::default());
+        if let Some((at, link)) = known_end(&span, known)
+            && ends_with(&*file, &Span { end: at, ..span }, &link).map_err(failed)?
+        {
+            walker.jump(at, known.seq.next()).map_err(failed)?;
+            index = None;
+        }
+        let mut tail = Tail { at: walker.at, next: walker.next, link: Some(walker.link), ..Tail::default() };
         loop {
             let step = walker.step().map_err(failed)?;
             let (segment, mut torn) = (span.number, Vec::new());
@@ -317,7 +326,9 @@ impl Survey {
                 Step::Frame { at, head, sound } => {
                     // What was taken for a torn tail has a frame behind it, so it was durable once.
                     self.faults.append(&mut tail.torn);
-                    index.note(span.start, at, head.first);
+                    if let Some(index) = &mut index {
+                        index.note(span.start, at, head.first);
+                    }
                     tail.marked = head.count == 0;
                     if head.count > 0 && !sound {
                         torn.push(Fault { seqs: held(&head), segment, at, kind: FaultKind::Payload });
@@ -333,7 +344,7 @@ impl Survey {
             // A torn write over the mark can leave the mark whole.
             (tail.torn_bytes, tail.marked) = (span.end - torn.at, false);
         }
-        self.table.push(Segment { span, index: Some(index) });
+        self.table.push(Segment { span, index });
         let carry = (tail.next, tail.link.expect("a tail starts with the segment's link"));
         self.tail = tail;
         Ok(carry)
@@ -434,6 +445,12 @@ fn held(head: &Head) -> RangeInclusive<Seq> {
 fn cut(segments: &Segments, number: u32, end: u64) -> Result<(), LogError> {
     let file = segments.file(number)?;
     file.set_len(end).and_then(|()| file.sync()).map_err(segments.io_error("cut", number))
+}
+
+/// Where in the last segment what is known ends, if it does so there.
+fn known_end(span: &Span, known: Known) -> Option<(u64, Digest)> {
+    let (_, at, link) = known.end.filter(|(number, at, _)| *number == span.number && *at <= span.end)?;
+    (known.seq >= span.first).then_some((at, link))
 }
 
 /// Whether the segment's file ends with this hash.

@@ -147,7 +147,7 @@ impl Segments {
         let index = self.build_index(span)?;
         let found = index.at_or_before(seq);
         let mut table = locked(&self.table);
-        // Only a sealed segment lacks an index, so none has grown in the meantime.
+        // The segment may have grown in the meantime: what is not in the index is walked over.
         if let Some(segment) = table.iter_mut().find(|segment| segment.span.number == span.number) {
             segment.index = Some(index);
         }

@@ -120,6 +120,10 @@ fn newer(a: &Candidate, b: &Candidate, book: &Rulebook) -> Ordering {
 /// Puts one more candidate among others that are in rank order.
 pub fn insert(candidates: &mut Vec<Candidate>, new: Candidate, book: &Rulebook) {
     let at = candidates.partition_point(|other| newer(other, &new, book) == Ordering::Greater);
+    // Most fields have one candidate for good: room for more would be most of what a record takes in memory.
+    if candidates.len() < 2 {
+        candidates.reserve_exact(1);
+    }
     candidates.insert(at, new);
 }
 

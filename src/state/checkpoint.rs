@@ -1,17 +1,18 @@
-//! What a checkpoint stands for: a small file that is replaced whole, after sled's files are really on disk.
+//! What a checkpoint stands for: a small file that is replaced whole, after everything that it stands for is really on disk.
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::{indices::Held, run::Name};
 use crate::{
     codec,
     id::{Hashing, SaidId, Seq},
-    log::disk::Disk,
+    log::{Known, disk::Disk},
 };
 
 /// The layout of derived state that this build writes; another one is rebuilt from the log.
-pub const LAYOUT: u32 = 4;
+pub const LAYOUT: u32 = 5;
 const FILE: &str = "checkpoint";
 const FORMING: &str = "checkpoint.new";
 
@@ -42,21 +43,19 @@ pub struct Counts {
     pub refused: u64,
 }
 
-/// What is durable in sled, and what besides is needed on open.
+/// What is durable in derived state, and what besides is needed on open.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// The layout.
     pub layout: u32,
-    /// The sequence up to which sled holds everything.
+    /// The sequence up to which derived state holds everything.
     pub seq: Seq,
-    /// How many writes wait, by the outbox of that time.
-    pub rows: u64,
-    /// How many pages of sources' numbers there were.
-    pub pages: u64,
-    /// How many ids are resolved under another.
-    pub aliases: u64,
-    /// How many ties there are between ids, each counted from either end.
-    pub ties: u64,
+    /// Where that is in the log, so that opening need not read what is before it.
+    pub log: Known,
+    /// The runs that records and numbers of sources are in, the oldest first.
+    pub runs: Vec<Name>,
+    /// What the indices held, if there were any.
+    pub indexed: Option<Held>,
     /// The totals at that sequence.
     pub counts: Counts,
     /// What is out of effect because its name was used elsewhere.

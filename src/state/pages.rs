@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::Seq;
+use crate::{
+    codec::{self, CodecError},
+    id::Seq,
+};
 
 /// How many numbers a page holds.
 pub const PAGE: u64 = 256;
@@ -45,17 +48,20 @@ impl Pages {
                 (*offset, difference)
             })
             .collect();
-        crate::codec::encode(&packed)
+        codec::encode(&packed)
     }
 
     /// Reads a packed page.
-    pub fn unpack(bytes: &[u8]) -> Option<Self> {
-        let packed: Vec<(u8, i64)> = crate::codec::decode(bytes).ok()?;
+    ///
+    /// # Errors
+    /// If the bytes are not those of a page.
+    pub fn unpack(bytes: &[u8]) -> Result<Self, CodecError> {
+        let packed: Vec<(u8, i64)> = codec::decode(bytes)?;
         let mut before = 0;
         let used = packed.into_iter().map(|(offset, difference)| {
             before += difference;
             (offset, Seq(before as u64))
         });
-        Some(Pages { used: used.collect() })
+        Ok(Pages { used: used.collect() })
     }
 }

@@ -1,16 +1,13 @@
-//! sled, opened with care: what it loses or breaks is rebuilt from the log.
+//! Derived state on disk: what it loses or breaks is rebuilt from the log.
 
 use std::{
     collections::BTreeMap,
     fs, io,
-    panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-use sled::{Db, Tree};
-
-use super::{chunks, pages::Pages, tie::Tie};
+use super::{indices::Indices, pages::Pages, shelf::Shelf, tie::Tie};
 use crate::{
     clock::Millis,
     codec::{self, CodecError},
@@ -24,7 +21,7 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// sled failed.
-    #[error("derived state cannot be read or written")]
+    #[error("the indices of derived state cannot be read or written")]
     Sled(#[from] sled::Error),
     /// A file operation of ours failed.
     #[error("cannot {doing} {}", path.display())]
@@ -60,16 +57,15 @@ pub enum Opened {
     },
 }
 
+/// Before this character stand the keys that are no record's: ids hold no control characters.
+const RECORDS: &str = "\u{2}";
+
 /// Derived state on disk.
 pub struct Store {
-    db: Db,
-    records: Tree,
-    lines: Tree,
-    sources: Tree,
-    outbox: Tree,
-    aliases: Tree,
-    ties: Tree,
-    matches: Tree,
+    shelf: Mutex<Shelf>,
+    /// `None` until something is to be put into them, in a store that has none yet.
+    indices: OnceLock<Indices>,
+    cache_bytes: u64,
     dir: PathBuf,
     disk: Arc<dyn Disk>,
 }
@@ -80,85 +76,60 @@ impl Store {
     /// # Errors
     /// If not even an empty one can be made.
     pub fn open(disk: Arc<dyn Disk>, dir: &Path, cache_bytes: u64) -> Result<(Self, Opened), StateError> {
-        let fresh = !dir.exists();
         let checkpoint = Checkpoint::read(&*disk, dir);
-        if !fresh && let Some(checkpoint) = checkpoint {
-            match Self::open_sled(disk.clone(), dir, cache_bytes) {
-                Ok(store) if store.holds(&checkpoint) => return Ok((store, Opened::At(checkpoint))),
-                Ok(_) => tracing::warn!("derived state has lost some of what its checkpoint stands for"),
+        let fresh = checkpoint.is_none() && !dir.exists();
+        if let Some(checkpoint) = checkpoint {
+            match Self::open_at(&disk, dir, cache_bytes, &checkpoint) {
+                Ok(Some(store)) => return Ok((store, Opened::At(checkpoint))),
+                Ok(None) => tracing::warn!("derived state has lost some of what its checkpoint stands for"),
                 Err(why) => tracing::warn!(error = &why as &dyn std::error::Error, "derived state does not open"),
             }
         }
         let aside = if fresh { None } else { Some(Self::put_aside(&*disk, dir)?) };
-        Ok((Self::open_sled(disk, dir, cache_bytes)?, Opened::Nothing { aside }))
+        let made = disk.create_dir(dir).and_then(|()| fs::create_dir_all(dir));
+        made.map_err(|source| StateError::Io { doing: "make", path: dir.to_owned(), source })?;
+        Ok((Self::over(&disk, dir, cache_bytes, &Checkpoint::default())?, Opened::Nothing { aside }))
     }
 
-    fn open_sled(disk: Arc<dyn Disk>, dir: &Path, cache_bytes: u64) -> Result<Self, StateError> {
-        // sled 0.34 can panic on a damaged file; that must not take the engine down.
-        let opened = panic::catch_unwind(AssertUnwindSafe(|| {
-            let db = sled::Config::new()
-                .path(dir)
-                .cache_capacity(cache_bytes)
-                .flush_every_ms(None)
-                .mode(sled::Mode::HighThroughput)
-                .open()?;
-            let tree = |name: &str| db.open_tree(name);
-            let records = [tree("record")?, tree("line")?, tree("source")?, tree("outbox")?];
-            Ok::<_, sled::Error>((db.clone(), records, [tree("alias")?, tree("tie")?, tree("match")?]))
-        }));
-        let opened = opened.unwrap_or_else(|_| Err(sled::Error::ReportableBug("sled panicked while opening".into())));
-        let (db, [records, lines, sources, outbox], [aliases, ties, matches]) = opened?;
-        Ok(Store { db, records, lines, sources, outbox, aliases, ties, matches, dir: dir.to_owned(), disk })
+    fn over(disk: &Arc<dyn Disk>, dir: &Path, cache_bytes: u64, checkpoint: &Checkpoint) -> Result<Self, StateError> {
+        let shelf = Shelf::open(disk.clone(), dir.to_owned(), &checkpoint.runs).map_err(|source| StateError::Io {
+            doing: "open the runs in",
+            path: dir.to_owned(),
+            source,
+        })?;
+        let (shelf, indices) = (Mutex::new(shelf), OnceLock::new());
+        Ok(Store { shelf, indices, cache_bytes, dir: dir.to_owned(), disk: disk.clone() })
     }
 
-    /// Whether all is there that a checkpoint stands for: sled passes in silence over what it cannot read when it opens.
+    /// Opens what a checkpoint stands for; `None` if not all of it is there.
     ///
-    /// Every event is in one line, so the events of all lines, and those of which all records are made, are as many as the
-    /// checkpoint's sequence says. What is there is checked when it is read.
-    fn holds(&self, checkpoint: &Checkpoint) -> bool {
-        let count = || {
-            let events = [&self.records, &self.lines].map(|tree| self.events_until(tree, checkpoint.seq));
-            let [of_records, of_lines] = events;
-            let all = (of_records?, of_lines?) == (checkpoint.seq.0, checkpoint.seq.0);
-            let identity = self.aliases.len() as u64 == checkpoint.aliases && self.ties.len() as u64 == checkpoint.ties;
-            Ok::<_, StateError>(all && identity && self.rows()? >= checkpoint.rows && self.pages()? >= checkpoint.pages)
-        };
-        // As on open: sled may panic over what it finds.
-        match panic::catch_unwind(AssertUnwindSafe(count)) {
-            Ok(Ok(all)) => all,
-            Ok(Err(why)) => {
-                tracing::warn!(error = &why as &dyn std::error::Error, "derived state cannot be read");
-                false
-            }
-            Err(_) => false,
+    /// Runs are named with their hashes, and what is in them is checked when it is read. sled passes in silence over
+    /// what it cannot read when it opens, so what is in it is counted.
+    fn open_at(
+        disk: &Arc<dyn Disk>,
+        dir: &Path,
+        cache_bytes: u64,
+        checkpoint: &Checkpoint,
+    ) -> Result<Option<Self>, StateError> {
+        let store = Self::over(disk, dir, cache_bytes, checkpoint)?;
+        let Some(due) = checkpoint.indexed else { return Ok(Some(store)) };
+        let found = Indices::open(dir, cache_bytes)?;
+        let holds = found.hold(due)?;
+        store.indices.get_or_init(|| found);
+        Ok(holds.then_some(store))
+    }
+
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The indices, made if there are none yet.
+    fn indices(&self) -> Result<&Indices, StateError> {
+        if let Some(indices) = self.indices.get() {
+            return Ok(indices);
         }
-    }
-
-    /// How many events up to a sequence the values of a tree are made of.
-    fn events_until(&self, tree: &Tree, seq: Seq) -> Result<u64, StateError> {
-        let mut sum = 0;
-        for pair in tree.iter() {
-            let (key, chunk) = pair?;
-            let Some(name) = chunks::name_of(&key) else { continue };
-            let name = String::from_utf8_lossy(name);
-            let stamp = chunks::head(&chunk).and_then(Stamp::read).ok_or_else(|| stampless(&name))?.0;
-            sum += match stamp.last <= seq {
-                true => stamp.events,
-                // Written since: only some of its events are of the checkpoint's time.
-                false => {
-                    self.line(&name)?.map_or(0, |line| line.entries().partition_point(|entry| entry.seq <= seq) as u64)
-                }
-            };
-        }
-        Ok(sum)
-    }
-
-    fn rows(&self) -> Result<u64, StateError> {
-        self.outbox.iter().keys().try_fold(0, |sum, key| Ok(key.map(|_| sum + 1)?))
-    }
-
-    fn pages(&self) -> Result<u64, StateError> {
-        self.sources.iter().keys().try_fold(0, |sum, key| Ok(key.map(|_| sum + 1)?))
+        let opened = Indices::open(&self.dir, self.cache_bytes)?;
+        Ok(self.indices.get_or_init(|| opened))
     }
 
     fn put_aside(disk: &dyn Disk, dir: &Path) -> Result<PathBuf, StateError> {
@@ -178,10 +149,10 @@ impl Store {
     /// A record's resolved state.
     ///
     /// # Errors
-    /// If sled fails, or holds something else.
+    /// If it cannot be read, or is not what was written.
     pub fn record(&self, id: &str) -> Result<Option<Record>, StateError> {
-        let bytes = chunks::get(&self.records, id.as_bytes())?;
-        bytes.map(|bytes| decode(id, unstamped(id, &bytes)?)).transpose()
+        let Some(bytes) = self.get(id)? else { return Ok(None) };
+        decode(id, halves(id, &bytes)?.0).map(Some)
     }
 
     /// A record's line.
@@ -189,59 +160,84 @@ impl Store {
     /// # Errors
     /// As [`Store::record`].
     pub fn line(&self, id: &str) -> Result<Option<Line>, StateError> {
-        let Some(bytes) = chunks::get(&self.lines, id.as_bytes())? else { return Ok(None) };
-        Ok(Some(unpack_line(decode(id, unstamped(id, &bytes)?)?)))
+        let Some(bytes) = self.get(id)? else { return Ok(None) };
+        decode(id, halves(id, &bytes)?.1).map(|packed| Some(unpack_line(packed)))
+    }
+
+    /// A record's resolved state with its line.
+    ///
+    /// # Errors
+    /// As [`Store::record`].
+    pub fn whole(&self, id: &str) -> Result<Option<(Record, Line)>, StateError> {
+        let Some(bytes) = self.get(id)? else { return Ok(None) };
+        let (record, line) = halves(id, &bytes)?;
+        Ok(Some((decode(id, record)?, unpack_line(decode(id, line)?))))
+    }
+
+    fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StateError> {
+        let found = self.shelf().get(key);
+        found.map_err(|source| self.io("read the runs in", source))
+    }
+
+    fn put(&self, key: &str, value: Option<Vec<u8>>) -> Result<(), StateError> {
+        let done = self.shelf().put(key, value);
+        done.map_err(|source| self.io("write a run in", source))
     }
 
     /// Writes a record and its line.
     ///
     /// # Errors
-    /// If sled fails.
+    /// If the disk fails.
     pub fn put_record(&self, id: &str, record: &Record, line: &Line) -> Result<(), StateError> {
-        let last = line.entries().last().map_or(Seq(0), |entry| entry.seq);
-        let stamp = Stamp { events: line.len() as u64, last };
-        chunks::put(&self.records, id.as_bytes(), &stamp.before(&codec::encode(record)))?;
-        chunks::put(&self.lines, id.as_bytes(), &stamp.before(&codec::encode(&pack_line(line))))?;
-        Ok(())
+        self.put(id, Some(join(record, line)))
+    }
+
+    /// Writes records and their lines, ascending by id, and all that was put before: all of it is in runs then.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn settle<'r>(
+        &self,
+        records: impl ExactSizeIterator<Item = (&'r RecordId, &'r Record, &'r Line)>,
+    ) -> Result<(), StateError> {
+        let entries = records.map(|(id, record, line)| ((**id).into(), Some(join(record, line))));
+        let done = self.shelf().settle(entries);
+        done.map_err(|source| self.io("write a run in", source))
     }
 
     /// Removes a record and its line.
     ///
     /// # Errors
-    /// If sled fails.
+    /// If the disk fails.
     pub fn remove_record(&self, id: &str) -> Result<(), StateError> {
-        chunks::remove(&self.records, id.as_bytes())?;
-        chunks::remove(&self.lines, id.as_bytes())?;
-        Ok(())
+        self.put(id, None)
     }
 
-    /// The ids of all stored records, ascending, from the first that is not before `from`.
+    /// The ids of all stored records, ascending, from the first that is not before `from`; as they are now.
     pub fn ids(&self, from: &str) -> impl Iterator<Item = Result<RecordId, StateError>> + use<> {
-        self.records.range(from.as_bytes()..).keys().filter_map(|key| match key {
-            Ok(key) => {
-                let name = std::str::from_utf8(chunks::name_of(&key)?).ok()?;
-                RecordId::new(name).ok().map(Ok)
-            }
-            Err(why) => Some(Err(why.into())),
+        let dir = self.dir.clone();
+        let entries = self.shelf().entries(from.max(RECORDS));
+        entries.filter_map(move |entry| match entry {
+            Ok((key, _)) => RecordId::new(&key).ok().map(Ok),
+            Err(source) => Some(Err(StateError::Io { doing: "read the runs in", path: dir.clone(), source })),
         })
     }
 
     /// A page of a source's numbers.
     ///
     /// # Errors
-    /// If sled fails.
+    /// As [`Store::record`].
     pub fn page(&self, source: &str, page: u64) -> Result<Pages, StateError> {
-        let bytes = self.sources.get(page_key(source, page))?;
-        Ok(bytes.and_then(|bytes| Pages::unpack(&bytes)).unwrap_or_default())
+        let Some(bytes) = self.get(&page_key(source, page))? else { return Ok(Pages::default()) };
+        Pages::unpack(&bytes).map_err(|why| StateError::Value { name: format!("the source {source}"), source: why })
     }
 
     /// Writes a page of a source's numbers.
     ///
     /// # Errors
-    /// If sled fails.
+    /// If the disk fails.
     pub fn put_page(&self, source: &str, page: u64, numbers: &Pages) -> Result<(), StateError> {
-        self.sources.insert(page_key(source, page), numbers.pack())?;
-        Ok(())
+        self.put(&page_key(source, page), Some(numbers.pack()))
     }
 
     /// Notes since when a write to a side waits; `None`: none does.
@@ -249,30 +245,15 @@ impl Store {
     /// # Errors
     /// If sled fails.
     pub fn put_outbox(&self, side: &str, id: &str, since: Option<Millis>) -> Result<(), StateError> {
-        let key = [side.as_bytes(), &[0], id.as_bytes()].concat();
-        match since {
-            Some(since) => self.outbox.insert(key, codec::encode(&since))?,
-            None => self.outbox.remove(key)?,
-        };
-        Ok(())
+        Ok(self.indices()?.put_outbox(side, id, since)?)
     }
 
     /// All writes that wait: side, record, since when.
     ///
     /// # Errors
-    /// If sled fails, or holds something else.
+    /// If sled fails.
     pub fn outbox(&self) -> Result<Vec<(SideName, RecordId, Millis)>, StateError> {
-        let row = |(key, value): (sled::IVec, sled::IVec)| {
-            let at = key.iter().position(|byte| *byte == 0)?;
-            let side = SideName::new(std::str::from_utf8(&key[..at]).ok()?).ok()?;
-            let record = RecordId::new(std::str::from_utf8(&key[at + 1..]).ok()?).ok()?;
-            Some((side, record, codec::decode(&value).ok()?))
-        };
-        let mut rows = Vec::new();
-        for pair in self.outbox.iter() {
-            rows.extend(row(pair?));
-        }
-        Ok(rows)
+        Ok(self.indices.get().map(Indices::outbox).transpose()?.unwrap_or_default())
     }
 
     /// The id under which a record is resolved, if that is another.
@@ -280,8 +261,7 @@ impl Store {
     /// # Errors
     /// If sled fails, or holds something else.
     pub fn alias(&self, id: &str) -> Result<Option<RecordId>, StateError> {
-        let bytes = self.aliases.get(id)?;
-        bytes.map(|bytes| decode(id, &bytes)).transpose()
+        self.indices.get().map_or(Ok(None), |indices| indices.alias(id))
     }
 
     /// Notes under which id a record is resolved; `None`: under its own.
@@ -289,11 +269,7 @@ impl Store {
     /// # Errors
     /// If sled fails.
     pub fn put_alias(&self, id: &str, canonical: Option<&RecordId>) -> Result<(), StateError> {
-        match canonical {
-            Some(canonical) => self.aliases.insert(id, codec::encode(canonical))?,
-            None => self.aliases.remove(id)?,
-        };
-        Ok(())
+        Ok(self.indices()?.put_alias(id, canonical)?)
     }
 
     /// The newest statement about each pair that a record is part of.
@@ -301,14 +277,7 @@ impl Store {
     /// # Errors
     /// If sled fails, or holds something else.
     pub fn ties(&self, id: &str) -> Result<BTreeMap<RecordId, Tie>, StateError> {
-        let start = [id.as_bytes(), &[0]].concat();
-        let mut ties = BTreeMap::new();
-        for pair in self.ties.scan_prefix(&start) {
-            let (key, tie) = pair?;
-            let other = std::str::from_utf8(&key[start.len()..]).ok().and_then(|other| RecordId::new(other).ok());
-            ties.insert(other.ok_or_else(|| stampless(id))?, decode(id, &tie)?);
-        }
-        Ok(ties)
+        self.indices.get().map_or_else(|| Ok(BTreeMap::new()), |indices| indices.ties(id))
     }
 
     /// Notes the newest statement about a pair, under its first record.
@@ -316,8 +285,7 @@ impl Store {
     /// # Errors
     /// If sled fails.
     pub fn put_tie(&self, one: &str, other: &str, tie: Tie) -> Result<(), StateError> {
-        self.ties.insert([one.as_bytes(), &[0], other.as_bytes()].concat(), codec::encode(&tie))?;
-        Ok(())
+        Ok(self.indices()?.put_tie(one, other, tie)?)
     }
 
     /// Notes, or strikes out, that a record bears a value by which records are matched.
@@ -325,13 +293,7 @@ impl Store {
     /// # Errors
     /// If sled fails.
     pub fn put_match(&self, value: &[u8], record: &str, bears: bool) -> Result<(), StateError> {
-        let key = [value, &[0], record.as_bytes()].concat();
-        if bears {
-            self.matches.insert(key, &[])?
-        } else {
-            self.matches.remove(key)?
-        };
-        Ok(())
+        Ok(self.indices()?.put_match(value, record, bears)?)
     }
 
     /// The records that bore a value, some of which may not bear it any more.
@@ -339,14 +301,7 @@ impl Store {
     /// # Errors
     /// If sled fails.
     pub fn matches(&self, value: &[u8]) -> Result<Vec<RecordId>, StateError> {
-        let start = [value, &[0]].concat();
-        let mut records = Vec::new();
-        for key in self.matches.scan_prefix(&start).keys() {
-            let key = key?;
-            let record = std::str::from_utf8(&key[start.len()..]).ok().and_then(|record| RecordId::new(record).ok());
-            records.extend(record);
-        }
-        Ok(records)
+        Ok(self.indices.get().map(|indices| indices.matches(value)).transpose()?.unwrap_or_default())
     }
 
     /// Takes the checkpoint back before records change their make-up: whoever opens a store without one makes it anew.
@@ -354,34 +309,42 @@ impl Store {
     /// # Errors
     /// If a disk operation fails.
     pub fn withdraw(&self) -> Result<(), StateError> {
-        Checkpoint::withdraw(&*self.disk, &self.dir)
-            .map_err(|source| self.io("withdraw the checkpoint in", &self.dir, source))
+        Checkpoint::withdraw(&*self.disk, &self.dir).map_err(|source| self.io("withdraw the checkpoint in", source))
     }
 
-    /// Makes everything written so far durable and says what it stands for.
+    /// Makes everything that was settled durable and says what it stands for.
     ///
     /// # After a crash
-    /// The state is at this checkpoint or at the one before, possibly with newer records among its own.
+    /// The state is at this checkpoint or at the one before; indices may be newer.
     ///
     /// # Errors
     /// If a disk operation fails; the old checkpoint then still holds.
     pub fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), StateError> {
-        self.db.flush()?;
-        // sled asks the kernel to write, not the disk to keep: its files are synced here, one by one.
-        self.sync_files(&self.dir)?;
-        let checkpoint = Checkpoint {
-            layout: LAYOUT,
-            rows: self.rows()?,
-            pages: self.pages()?,
-            aliases: self.aliases.len() as u64,
-            ties: self.ties.len() as u64,
-            ..checkpoint.clone()
+        let indexed = match self.indices.get() {
+            None => None,
+            Some(indices) => {
+                indices.flush()?;
+                // sled asks the kernel to write, not the disk to keep: its files are synced here, one by one.
+                self.sync_files(&self.dir)?;
+                Some(indices.held()?)
+            }
         };
-        checkpoint.write(&*self.disk, &self.dir).map_err(|source| self.io("write a checkpoint in", &self.dir, source))
+        self.disk.sync_dir(&self.dir).map_err(|source| self.io("sync", source))?;
+        let runs = self.shelf().names();
+        let checkpoint = Checkpoint { layout: LAYOUT, runs, indexed, ..checkpoint.clone() };
+        checkpoint.write(&*self.disk, &self.dir).map_err(|source| self.io("write a checkpoint in", source))?;
+        if let Err(why) = self.shelf().remove_others() {
+            // They are removed when the store is next opened.
+            tracing::warn!(
+                error = &why as &dyn std::error::Error,
+                "files of derived state that have served could not be removed"
+            );
+        }
+        Ok(())
     }
 
     fn sync_files(&self, dir: &Path) -> Result<(), StateError> {
-        for name in self.disk.list(dir).map_err(|source| self.io("list", dir, source))? {
+        for name in self.disk.list(dir).map_err(|source| self.io("list", source))? {
             let path = dir.join(&name);
             if path.is_dir() {
                 self.sync_files(&path)?;
@@ -391,14 +354,14 @@ impl Store {
                 Ok(()) => {}
                 // sled removes old snapshots on its own.
                 Err(why) if why.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => return Err(self.io("sync", &path, source)),
+                Err(source) => return Err(StateError::Io { doing: "sync", path, source }),
             }
         }
-        self.disk.sync_dir(dir).map_err(|source| self.io("sync", dir, source))
+        self.disk.sync_dir(dir).map_err(|source| self.io("sync", source))
     }
 
-    fn io(&self, doing: &'static str, path: &Path, source: io::Error) -> StateError {
-        StateError::Io { doing, path: path.to_owned(), source }
+    fn io(&self, doing: &'static str, source: io::Error) -> StateError {
+        StateError::Io { doing, path: self.dir.clone(), source }
     }
 
     /// The bytes of all files of the derived state.
@@ -417,38 +380,30 @@ impl Store {
     }
 }
 
-/// What stands before a stored record or line: of how many events it is made, and the newest of them.
-#[derive(Clone, Copy)]
-struct Stamp {
-    events: u64,
-    last: Seq,
+/// A record and its line as one value: how many bytes the record takes, the record, the line.
+fn join(record: &Record, line: &Line) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(1 << 10);
+    bytes.extend_from_slice(&[0; 4]);
+    codec::encode_into(&mut bytes, record);
+    let length = u32::try_from(bytes.len() - 4).expect("an encoded value is far smaller than 4 GiB");
+    bytes[..4].copy_from_slice(&length.to_le_bytes());
+    codec::encode_into(&mut bytes, &pack_line(line));
+    bytes
 }
 
-impl Stamp {
-    fn before(self, bytes: &[u8]) -> Vec<u8> {
-        [&self.events.to_le_bytes(), &self.last.0.to_le_bytes(), bytes].concat()
-    }
-
-    fn read(bytes: &[u8]) -> Option<(Stamp, &[u8])> {
-        let (events, rest) = bytes.split_first_chunk()?;
-        let (last, rest) = rest.split_first_chunk()?;
-        Some((Stamp { events: u64::from_le_bytes(*events), last: Seq(u64::from_le_bytes(*last)) }, rest))
-    }
+/// The two parts of a value that [`join`] made.
+fn halves<'b>(name: &str, bytes: &'b [u8]) -> Result<(&'b [u8], &'b [u8]), StateError> {
+    let parts = bytes
+        .split_first_chunk()
+        .and_then(|(length, rest)| rest.split_at_checked(u32::from_le_bytes(*length) as usize));
+    parts.ok_or_else(|| StateError::Value { name: name.to_owned(), source: CodecError::NotCanonical })
 }
 
-fn unstamped<'b>(name: &str, bytes: &'b [u8]) -> Result<&'b [u8], StateError> {
-    Stamp::read(bytes).map(|(_, rest)| rest).ok_or_else(|| stampless(name))
+fn page_key(source: &str, page: u64) -> String {
+    format!("\u{1}{source}\u{1}{page:016x}")
 }
 
-fn stampless(name: &str) -> StateError {
-    sled::Error::ReportableBug(format!("the state of {name} is too short")).into()
-}
-
-fn page_key(source: &str, page: u64) -> Vec<u8> {
-    [source.as_bytes(), &[0], &page.to_be_bytes()].concat()
-}
-
-fn decode<T: serde::de::DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T, StateError> {
+pub(super) fn decode<T: serde::de::DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T, StateError> {
     codec::decode(bytes).map_err(|source| StateError::Value { name: name.to_owned(), source })
 }
 

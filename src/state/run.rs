@@ -1,0 +1,472 @@
+//! A run: keys and values in one file, ascending by key, that is written once and never changed.
+//!
+//! | part | what |
+//! |---|---|
+//! | blocks | entries, packed with LZ4 where that makes them smaller |
+//! | index | blocks of pointers to the blocks below, each with its first key; as many levels as it takes for one block to hold the last |
+//! | filter | bits that tell most keys which are not in the run |
+//! | end | the uppermost pointers, where the filter is, and how many keys there are |
+//!
+//! | bytes | an entry |
+//! |---|---|
+//! | 1 to 5 | varint (LEB128): k, bytes of the key |
+//! | 1 to 5 | varint: 0: the key was removed; else 1 + v, v bytes of the value |
+//! | k | the key |
+//! | v | the value |
+//!
+//! Whoever names a run names the hash of its end, and every pointer holds the hash of what it points to: what is read is what was
+//! written, or an error.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        mpsc::{Receiver, sync_channel},
+    },
+    thread,
+};
+
+use rustc_hash::FxBuildHasher;
+use serde::{Deserialize, Serialize};
+
+use crate::{codec, id::Hashing, log::disk::DiskFile};
+
+/// A block takes no more entries from this size on: a reader unpacks one for each key it asks for.
+const BLOCK_BYTES: usize = 8 << 10;
+/// Pointers in a block of the index.
+const FAN_OUT: usize = 128;
+/// With ten bits a key and six of them set, one of a hundred keys that are not there is looked for.
+const FILTER_BITS_PER_KEY: usize = 10;
+const FILTER_PROBES: u64 = 6;
+/// Written at once, so that a large run is not a write for each block.
+const WRITE_BYTES: usize = 1 << 20;
+/// Blocks on their way to the thread that packs them.
+const BLOCKS_AHEAD: usize = 8;
+/// Blocks of the index that are kept unpacked.
+const INDEX_KEPT: usize = 512;
+/// The first bytes of a hash are enough to tell damage.
+type Check = [u8; 8];
+
+/// A key with its value; `None`: it was removed.
+pub type Entry = (Box<str>, Option<Vec<u8>>);
+
+/// A run as a checkpoint names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Name {
+    /// The number in its file's name.
+    pub number: u64,
+    /// The file's length.
+    pub bytes: u64,
+    /// How many of those are its end.
+    end: u32,
+    check: Check,
+}
+
+impl Name {
+    /// The name of the file.
+    pub fn file(&self) -> String {
+        file_name(self.number)
+    }
+}
+
+/// The name of the file of a run.
+pub fn file_name(number: u64) -> String {
+    format!("{number:08}.run")
+}
+
+/// The number of the run whose file has this name.
+pub fn file_number(name: &str) -> Option<u64> {
+    let number = name.strip_suffix(".run")?.parse().ok()?;
+    (file_name(number) == name).then_some(number)
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Pointer {
+    first: Box<str>,
+    at: u64,
+    bytes: u32,
+    /// The bytes once they are unpacked; as many as `bytes` if they were not packed.
+    raw: u32,
+    check: Check,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct End {
+    /// How many levels of the index stand between `root` and the entries.
+    levels: u8,
+    root: Vec<Pointer>,
+    filter: Pointer,
+    keys: u64,
+}
+
+fn check(bytes: &[u8]) -> Check {
+    let digest = Hashing::new("syncline 1 state run").update(bytes).digest();
+    let mut first = [0; 8];
+    first.copy_from_slice(&digest.0[..8]);
+    first
+}
+
+fn damaged() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the bytes are not those that were written")
+}
+
+/// The places of a key in a filter: FNV-1a, mixed, and stepped through.
+fn probes(key: &str) -> (u64, u64) {
+    let hash = key
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    let mixed = (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed, mixed.rotate_left(29) | 1)
+}
+
+fn put_varint(bytes: &mut Vec<u8>, mut value: usize) {
+    while value >= 0x80 {
+        bytes.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+}
+
+fn take_varint(bytes: &mut &[u8]) -> Option<usize> {
+    let mut value = 0;
+    for shift in (0..35).step_by(7) {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        value |= usize::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// The next entry of a block, taken off its front; `None` if the bytes make no sense.
+fn take_entry<'b>(bytes: &mut &'b [u8]) -> Option<(&'b str, Option<&'b [u8]>)> {
+    let (key, value) = (take_varint(bytes)?, take_varint(bytes)?);
+    let (key, rest) = bytes.split_at_checked(key)?;
+    let (found, rest) = rest.split_at_checked(value.saturating_sub(1))?;
+    *bytes = rest;
+    Some((std::str::from_utf8(key).ok()?, (value > 0).then_some(found)))
+}
+
+/// Writes a run into an empty file and makes it durable; its name in the directory is the caller's to sync.
+///
+/// `entries` are ascending by key and name each key once.
+///
+/// # Errors
+/// If the disk fails, or an entry is an error.
+pub fn write<E: From<io::Error>>(
+    file: &dyn DiskFile,
+    number: u64,
+    entries: impl Iterator<Item = Result<Entry, E>>,
+) -> Result<Name, E> {
+    // One thread makes the entries, the other packs and writes them.
+    thread::scope(|scope| {
+        let (send, blocks) = sync_channel::<(Box<str>, Vec<u8>)>(BLOCKS_AHEAD);
+        let packing = scope.spawn(move || Packer::new(file).pack_all(blocks));
+        let mut hashes = Vec::new();
+        let (mut first, mut block) = (None, Vec::with_capacity(2 * BLOCK_BYTES));
+        let mut made = Ok(());
+        for entry in entries {
+            let (key, value) = match entry {
+                Ok(entry) => entry,
+                Err(why) => {
+                    made = Err(why);
+                    break;
+                }
+            };
+            hashes.push(probes(&key));
+            put_varint(&mut block, key.len());
+            put_varint(&mut block, value.as_ref().map_or(0, |value| value.len() + 1));
+            block.extend_from_slice(key.as_bytes());
+            block.extend_from_slice(value.as_deref().unwrap_or_default());
+            let begins = first.get_or_insert(key);
+            if block.len() >= BLOCK_BYTES {
+                let full = std::mem::replace(&mut block, Vec::with_capacity(2 * BLOCK_BYTES));
+                // If nobody packs any more, the other thread tells why.
+                if send.send((std::mem::take(begins), full)).is_err() {
+                    break;
+                }
+                first = None;
+            }
+        }
+        if let (Some(first), true) = (first, made.is_ok()) {
+            // As above.
+            drop(send.send((first, block)));
+        }
+        drop(send);
+        let packed = packing.join().unwrap_or_else(|_| Err(io::Error::other("the disk panicked")));
+        made?;
+        let mut packer = packed?;
+        Ok(packer.finish(number, &hashes)?)
+    })
+}
+
+/// The end of a run that is being written.
+struct Packer<'a> {
+    file: &'a dyn DiskFile,
+    out: Vec<u8>,
+    /// Where `out` goes.
+    at: u64,
+    pointers: Vec<Pointer>,
+}
+
+impl<'a> Packer<'a> {
+    fn new(file: &'a dyn DiskFile) -> Self {
+        Packer { file, out: Vec::new(), at: 0, pointers: Vec::new() }
+    }
+
+    fn pack_all(mut self, blocks: Receiver<(Box<str>, Vec<u8>)>) -> io::Result<Self> {
+        for (first, block) in blocks {
+            let pointer = self.put(first, &block)?;
+            self.pointers.push(pointer);
+        }
+        Ok(self)
+    }
+
+    fn put(&mut self, first: Box<str>, raw: &[u8]) -> io::Result<Pointer> {
+        let packed = lz4_flex::block::compress(raw);
+        let bytes = if packed.len() < raw.len() { &packed } else { raw };
+        let length = |bytes: &[u8]| u32::try_from(bytes.len()).map_err(|_| io::ErrorKind::FileTooLarge);
+        let at = self.at + self.out.len() as u64;
+        let pointer = Pointer { first, at, bytes: length(bytes)?, raw: length(raw)?, check: check(bytes) };
+        self.out.extend_from_slice(bytes);
+        if self.out.len() >= WRITE_BYTES {
+            self.write_out()?;
+        }
+        Ok(pointer)
+    }
+
+    fn write_out(&mut self) -> io::Result<()> {
+        self.file.write_at(&self.out, self.at)?;
+        self.at += self.out.len() as u64;
+        self.out.clear();
+        Ok(())
+    }
+
+    fn finish(&mut self, number: u64, hashes: &[(u64, u64)]) -> io::Result<Name> {
+        let mut levels = 0;
+        let mut root = std::mem::take(&mut self.pointers);
+        while root.len() > FAN_OUT {
+            let below = std::mem::take(&mut root);
+            for part in below.chunks(FAN_OUT) {
+                root.push(self.put(part[0].first.clone(), &codec::encode(&part))?);
+            }
+            levels += 1;
+        }
+        let mut bits = vec![0_u8; (hashes.len() * FILTER_BITS_PER_KEY).div_ceil(8).max(8)];
+        let all = bits.len() as u64 * 8;
+        for (hash, step) in hashes {
+            for probe in 0..FILTER_PROBES {
+                let bit = hash.wrapping_add(step.wrapping_mul(probe)) % all;
+                bits[(bit / 8) as usize] |= 1 << (bit % 8);
+            }
+        }
+        let filter = self.put("".into(), &bits)?;
+        let end = codec::encode(&End { levels, root, filter, keys: hashes.len() as u64 });
+        self.out.extend_from_slice(&end);
+        self.write_out()?;
+        self.file.sync()?;
+        let length = u32::try_from(end.len()).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        Ok(Name { number, bytes: self.at, end: length, check: check(&end) })
+    }
+}
+
+/// A run that is open for reading.
+pub struct Run {
+    name: Name,
+    file: Arc<dyn DiskFile>,
+    end: End,
+    filter: OnceLock<Vec<u8>>,
+    index: Mutex<HashMap<u64, Arc<[Pointer]>, FxBuildHasher>>,
+}
+
+impl Run {
+    /// Opens a run by the name that a checkpoint has for it.
+    ///
+    /// # Errors
+    /// If the disk fails, or the file is not what was written.
+    pub fn open(file: Arc<dyn DiskFile>, name: Name) -> io::Result<Run> {
+        let start = name.bytes.checked_sub(u64::from(name.end)).ok_or_else(damaged)?;
+        let mut bytes = vec![0; name.end as usize];
+        if file.len()? != name.bytes
+            || file.read_full_at(&mut bytes, start)? < bytes.len()
+            || check(&bytes) != name.check
+        {
+            return Err(damaged());
+        }
+        let end = codec::decode(&bytes).map_err(|_| damaged())?;
+        Ok(Run { name, file, end, filter: OnceLock::new(), index: Mutex::default() })
+    }
+
+    /// The run's name.
+    pub fn name(&self) -> Name {
+        self.name
+    }
+
+    /// The value of a key; `None` if the run does not have it, `Some(None)` if it was removed.
+    ///
+    /// # Errors
+    /// As [`Run::open`].
+    pub fn get(&self, key: &str) -> io::Result<Option<Option<Vec<u8>>>> {
+        if !self.may_have(key)? {
+            return Ok(None);
+        }
+        let mut level = None;
+        for _ in 0..self.end.levels {
+            let Some(below) = pointer_to(level.as_deref().unwrap_or(&self.end.root), key) else { return Ok(None) };
+            level = Some(self.pointers(below)?);
+        }
+        let Some(block) = pointer_to(level.as_deref().unwrap_or(&self.end.root), key) else { return Ok(None) };
+        let block = self.read(block)?;
+        let mut rest = &block[..];
+        while !rest.is_empty() {
+            let (found, value) = take_entry(&mut rest).ok_or_else(damaged)?;
+            if found == key {
+                return Ok(Some(value.map(<[u8]>::to_vec)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn may_have(&self, key: &str) -> io::Result<bool> {
+        let bits = match self.filter.get() {
+            Some(bits) => bits,
+            None => {
+                let bits = self.read(&self.end.filter)?;
+                self.filter.get_or_init(|| bits)
+            }
+        };
+        let all = bits.len() as u64 * 8;
+        let (hash, step) = probes(key);
+        Ok((0..FILTER_PROBES).all(|probe| {
+            let bit = hash.wrapping_add(step.wrapping_mul(probe)) % all;
+            bits[(bit / 8) as usize] & 1 << (bit % 8) != 0
+        }))
+    }
+
+    fn read(&self, pointer: &Pointer) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; pointer.bytes as usize];
+        if self.file.read_full_at(&mut bytes, pointer.at)? < bytes.len() || check(&bytes) != pointer.check {
+            return Err(damaged());
+        }
+        if pointer.raw == pointer.bytes {
+            return Ok(bytes);
+        }
+        lz4_flex::block::decompress(&bytes, pointer.raw as usize).map_err(|_| damaged())
+    }
+
+    /// A block of the index.
+    fn pointers(&self, pointer: &Pointer) -> io::Result<Arc<[Pointer]>> {
+        let index = || self.index.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = index().get(&pointer.at) {
+            return Ok(Arc::clone(known));
+        }
+        let read: Vec<Pointer> = codec::decode(&self.read(pointer)?).map_err(|_| damaged())?;
+        let read: Arc<[Pointer]> = read.into();
+        let mut index = index();
+        if index.len() >= INDEX_KEPT {
+            index.clear();
+        }
+        index.insert(pointer.at, Arc::clone(&read));
+        Ok(read)
+    }
+
+    /// All entries from the first key that is not before `from`, ascending.
+    pub fn entries(self: Arc<Self>, from: &str) -> Entries {
+        Entries { run: self, from: from.into(), path: Vec::new(), block: Vec::new(), at: 0, state: Walk::Begins }
+    }
+}
+
+/// The last pointer whose first key is not after `key`.
+fn pointer_to<'p>(pointers: &'p [Pointer], key: &str) -> Option<&'p Pointer> {
+    pointers.partition_point(|pointer| *pointer.first <= *key).checked_sub(1).map(|at| &pointers[at])
+}
+
+enum Walk {
+    Begins,
+    Goes,
+    Over,
+}
+
+/// The entries of a run; see [`Run::entries`].
+pub struct Entries {
+    run: Arc<Run>,
+    from: Box<str>,
+    /// The blocks of the index that are being walked, the uppermost first, and the next pointer of each.
+    path: Vec<(Arc<[Pointer]>, usize)>,
+    block: Vec<u8>,
+    at: usize,
+    state: Walk,
+}
+
+impl Entries {
+    /// Goes to the block that would hold the first key.
+    fn begin(&mut self) -> io::Result<()> {
+        let mut pointers: Arc<[Pointer]> = self.run.end.root.clone().into();
+        for level in 0..=self.run.end.levels {
+            let at = pointers.partition_point(|pointer| *pointer.first <= *self.from).saturating_sub(1);
+            self.path.push((Arc::clone(&pointers), at + usize::from(level < self.run.end.levels)));
+            if level < self.run.end.levels {
+                let Some(pointer) = pointers.get(at) else { return Ok(()) };
+                pointers = self.run.pointers(pointer)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the next block; false at the end.
+    fn next_block(&mut self) -> io::Result<bool> {
+        let depth = usize::from(self.run.end.levels) + 1;
+        while let Some((pointers, at)) = self.path.last_mut() {
+            let Some(pointer) = pointers.get(*at).cloned() else {
+                self.path.pop();
+                continue;
+            };
+            *at += 1;
+            if self.path.len() == depth {
+                (self.block, self.at) = (self.run.read(&pointer)?, 0);
+                return Ok(true);
+            }
+            let below = self.run.pointers(&pointer)?;
+            self.path.push((below, 0));
+        }
+        Ok(false)
+    }
+
+    fn step(&mut self) -> io::Result<Option<Entry>> {
+        if matches!(self.state, Walk::Begins) {
+            self.begin()?;
+            self.state = Walk::Goes;
+        }
+        loop {
+            while self.at < self.block.len() {
+                let mut rest = &self.block[self.at..];
+                let (key, value) = take_entry(&mut rest).ok_or_else(damaged)?;
+                self.at = self.block.len() - rest.len();
+                if *key >= *self.from {
+                    return Ok(Some((key.into(), value.map(<[u8]>::to_vec))));
+                }
+            }
+            if !self.next_block()? {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+impl Iterator for Entries {
+    type Item = io::Result<Entry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if matches!(self.state, Walk::Over) {
+            return None;
+        }
+        let step = self.step();
+        if !matches!(step, Ok(Some(_))) {
+            self.state = Walk::Over;
+        }
+        step.transpose()
+    }
+}

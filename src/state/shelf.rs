@@ -1,0 +1,362 @@
+//! Keys and values that change, kept in runs that do not.
+//!
+//! What is put waits in memory and leaves it as a run of its own; of several runs with a key the newest counts. Runs of
+//! about one size are merged, so there are never many. Nothing of this is durable state until a checkpoint names the
+//! runs: what it does not name is removed when the shelf is opened, and what it names stays until the next one is durable.
+
+use std::{collections::BTreeMap, io, iter::Peekable, ops::Bound, path::PathBuf, sync::Arc};
+
+use super::run::{self, Entry, Name, Run};
+use crate::log::disk::Disk;
+
+/// What waits in memory leaves it from this size on.
+const FRESH_BYTES_MAX: usize = 8 << 20;
+/// A run is merged with newer ones once it is no more than so many times as large as they are together.
+const MERGED_TIMES: u64 = 2;
+
+type Source = Peekable<Box<dyn Iterator<Item = io::Result<Entry>> + Send>>;
+
+/// Keys and values; see the module.
+pub struct Shelf {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    /// The oldest first.
+    runs: Vec<Arc<Run>>,
+    fresh: BTreeMap<Box<str>, Option<Vec<u8>>>,
+    fresh_bytes: usize,
+    next: u64,
+}
+
+impl Shelf {
+    /// Opens the runs of these names, the oldest first, and removes all others from the directory.
+    ///
+    /// # Errors
+    /// If the disk fails, or a run is not what was written.
+    pub fn open(disk: Arc<dyn Disk>, dir: PathBuf, names: &[Name]) -> io::Result<Shelf> {
+        let open = |name: &Name| Ok(Arc::new(Run::open(disk.open(&dir.join(name.file()))?, *name)?));
+        let runs: Vec<Arc<Run>> = names.iter().map(open).collect::<io::Result<_>>()?;
+        let next = names.iter().map(|name| name.number + 1).max().unwrap_or(1);
+        let shelf = Shelf { disk, dir, runs, fresh: BTreeMap::new(), fresh_bytes: 0, next };
+        shelf.remove_others()?;
+        Ok(shelf)
+    }
+
+    /// Removes the files of runs that are not in use any more.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn remove_others(&self) -> io::Result<()> {
+        for name in self.disk.list(&self.dir)? {
+            let is_other = |number: &u64| self.runs.iter().all(|run| run.name().number != *number);
+            if run::file_number(&name).filter(is_other).is_some() {
+                self.disk.remove(&self.dir.join(name))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The names of the runs, the oldest first.
+    pub fn names(&self) -> Vec<Name> {
+        self.runs.iter().map(|run| run.name()).collect()
+    }
+
+    /// The value of a key.
+    ///
+    /// # Errors
+    /// If the disk fails, or what was written is damaged.
+    pub fn get(&self, key: &str) -> io::Result<Option<Vec<u8>>> {
+        if let Some(value) = self.fresh.get(key) {
+            return Ok(value.clone());
+        }
+        for run in self.runs.iter().rev() {
+            if let Some(value) = run.get(key)? {
+                return Ok(value);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Gives a key a value; `None` removes it.
+    ///
+    /// # Errors
+    /// If what waits has to leave memory and the disk fails.
+    pub fn put(&mut self, key: &str, value: Option<Vec<u8>>) -> io::Result<()> {
+        self.fresh_bytes += 2 * key.len() + value.as_ref().map_or(0, Vec::len);
+        self.fresh.insert(key.into(), value);
+        if self.fresh_bytes < FRESH_BYTES_MAX {
+            return Ok(());
+        }
+        self.write(self.fresh_bytes as u64, std::iter::empty())
+    }
+
+    /// Writes all that waits into a run, and with it `newest`, which is ascending by key; all of it is durable then but for
+    /// the names of the files.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn settle(&mut self, newest: impl ExactSizeIterator<Item = Entry>) -> io::Result<()> {
+        if newest.len() == 0 && self.fresh.is_empty() {
+            return Ok(());
+        }
+        // About what a record takes.
+        let bytes = (self.fresh_bytes + newest.len() * 1024) as u64;
+        self.write(bytes, newest)
+    }
+
+    /// Writes a run of what waits, what is newer still, and the newest runs as far as they are not much larger.
+    fn write(&mut self, bytes: u64, newest: impl Iterator<Item = Entry>) -> io::Result<()> {
+        // What is in memory is not packed, runs are: about half as large.
+        let mut sum = bytes / 2;
+        let mut kept = self.runs.len();
+        while let Some(run) = kept.checked_sub(1).map(|at| &self.runs[at])
+            && run.name().bytes <= sum.saturating_mul(MERGED_TIMES)
+        {
+            sum += run.name().bytes;
+            kept -= 1;
+        }
+        let older = &self.runs[kept..];
+        let below = older.iter().rev().map(|run| run_source(run, ""));
+        let fresh = self.fresh.iter().map(|(key, value)| Ok((key.clone(), value.clone())));
+        let mut sources: Vec<Peekable<Box<dyn Iterator<Item = io::Result<Entry>> + '_>>> = Vec::new();
+        sources.push((Box::new(newest.map(Ok)) as Box<dyn Iterator<Item = _>>).peekable());
+        sources.push((Box::new(fresh) as Box<dyn Iterator<Item = _>>).peekable());
+        sources.extend(below.map(|run| (Box::new(run) as Box<dyn Iterator<Item = _>>).peekable()));
+        // With nothing older below, there is nothing that a removal could still hide.
+        let merged = Merged { sources };
+        let entries = merged.filter(|entry| kept > 0 || !matches!(entry, Ok((_, None))));
+        let number = self.next;
+        self.next += 1;
+        let file = self.disk.create(&self.dir.join(run::file_name(number)))?;
+        let name = run::write(&*file, number, entries)?;
+        self.runs.truncate(kept);
+        self.runs.push(Arc::new(Run::open(file, name)?));
+        self.fresh.clear();
+        self.fresh_bytes = 0;
+        Ok(())
+    }
+
+    /// All keys with their values, ascending from the first that is not before `from`, as they are now.
+    pub fn entries(&self, from: &str) -> impl Iterator<Item = io::Result<(Box<str>, Vec<u8>)>> + Send + use<> {
+        let waiting: Vec<_> = self
+            .fresh
+            .range::<str, _>((Bound::Included(from), Bound::Unbounded))
+            .map(|(key, value)| Ok((key.clone(), value.clone())))
+            .collect();
+        let mut sources: Vec<Source> = Vec::new();
+        sources.push((Box::new(waiting.into_iter()) as Box<dyn Iterator<Item = _> + Send>).peekable());
+        sources.extend(self.runs.iter().rev().map(|run| run_source(run, from)));
+        Merged { sources }.filter_map(|entry| match entry {
+            Ok((key, value)) => value.map(|value| Ok((key, value))),
+            Err(why) => Some(Err(why)),
+        })
+    }
+}
+
+fn run_source(run: &Arc<Run>, from: &str) -> Source {
+    (Box::new(Arc::clone(run).entries(from)) as Box<dyn Iterator<Item = _> + Send>).peekable()
+}
+
+/// Entries of several sources in one order; of those with one key the one of the first source.
+struct Merged<I: Iterator<Item = io::Result<Entry>>> {
+    sources: Vec<Peekable<I>>,
+}
+
+impl<I: Iterator<Item = io::Result<Entry>>> Iterator for Merged<I> {
+    type Item = io::Result<Entry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut least: Option<(usize, Box<str>)> = None;
+        for (at, source) in self.sources.iter_mut().enumerate() {
+            match source.peek() {
+                Some(Ok((key, _))) if least.as_ref().is_none_or(|(_, least)| key < least) => {
+                    least = Some((at, key.clone()));
+                }
+                // An error ends its source; it is told before anything that might be missing because of it.
+                Some(Err(_)) => return source.next(),
+                _ => {}
+            }
+        }
+        let (winner, key) = least?;
+        for source in &mut self.sources[winner + 1..] {
+            if source.peek().is_some_and(|entry| entry.as_ref().is_ok_and(|(other, _)| *other == key)) {
+                source.next();
+            }
+        }
+        self.sources[winner].next()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::sim::disk::SimDisk;
+
+    const DIR: &str = "/shelf";
+
+    fn open(disk: &SimDisk, names: &[Name]) -> io::Result<Shelf> {
+        Shelf::open(disk.shared(), Path::new(DIR).to_owned(), names)
+    }
+
+    fn all(shelf: &Shelf, from: &str) -> Vec<(Box<str>, Vec<u8>)> {
+        shelf.entries(from).collect::<io::Result<_>>().expect("the disk works")
+    }
+
+    fn settle(shelf: &mut Shelf) {
+        shelf.settle(std::iter::empty()).expect("the disk works");
+    }
+
+    /// Values that take different numbers of blocks, some of them well packed and some not at all.
+    fn value(key: u16, turn: u8) -> Vec<u8> {
+        let mut state = u64::from(key) << 8 | u64::from(turn);
+        let length = [3, 40, 900, 9_000][usize::from(turn) % 4];
+        (0..length).map(|_| if turn < 128 { turn } else { crate::sim::disk::mixed(&mut state) as u8 }).collect()
+    }
+
+    #[derive(Clone, Debug)]
+    enum Act {
+        Put(u16, u8),
+        Remove(u16),
+        Settle,
+        Reopen,
+    }
+
+    fn some_acts() -> impl Strategy<Value = Vec<Act>> {
+        let act = prop_oneof![
+            12 => (0..300_u16, any::<u8>()).prop_map(|(key, turn)| Act::Put(key, turn)),
+            3 => (0..300_u16).prop_map(Act::Remove),
+            1 => Just(Act::Settle),
+            1 => Just(Act::Reopen),
+        ];
+        prop::collection::vec(act, 0..250)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+        #[test]
+        fn a_shelf_holds_what_was_last_put(acts in some_acts()) {
+            let disk = SimDisk::new();
+            let mut shelf = open(&disk, &[]).expect("the disk works");
+            let mut plain: BTreeMap<Box<str>, Vec<u8>> = BTreeMap::new();
+            for act in acts {
+                match act {
+                    Act::Put(key, turn) => {
+                        let name: Box<str> = format!("k{key:04}").into();
+                        shelf.put(&name, Some(value(key, turn))).expect("the disk works");
+                        plain.insert(name, value(key, turn));
+                    }
+                    Act::Remove(key) => {
+                        let name: Box<str> = format!("k{key:04}").into();
+                        shelf.put(&name, None).expect("the disk works");
+                        plain.remove(&name);
+                    }
+                    Act::Settle => settle(&mut shelf),
+                    Act::Reopen => {
+                        settle(&mut shelf);
+                        shelf.remove_others().expect("the disk works");
+                        shelf = open(&disk, &shelf.names()).expect("the disk works");
+                    }
+                }
+            }
+            for key in 0..300 {
+                let name = format!("k{key:04}");
+                prop_assert_eq!(shelf.get(&name).expect("the disk works"), plain.get(&*name).cloned());
+            }
+            for from in ["", "k0150", "k01505", "z"] {
+                let due: Vec<_> = plain.range::<str, _>((Bound::Included(from), Bound::Unbounded)).map(|(key, value)| (key.clone(), value.clone())).collect();
+                prop_assert_eq!(all(&shelf, from), due);
+            }
+        }
+    }
+
+    /// A value that fills a tenth of a block and does not pack.
+    fn long(key: u16) -> Vec<u8> {
+        value(key, 202)
+    }
+
+    /// Two runs, one of them large enough for an index of two levels.
+    fn large(disk: &SimDisk) -> Shelf {
+        let mut shelf = open(disk, &[]).expect("the disk works");
+        let entries = (0..2_000).map(|key| (format!("m{key:06}").into(), Some(long(key))));
+        shelf.settle(entries.collect::<Vec<Entry>>().into_iter()).expect("the disk works");
+        let entries = (0..40).map(|key| (format!("k{key:06}").into(), Some(long(key))));
+        shelf.settle(entries.collect::<Vec<Entry>>().into_iter()).expect("the disk works");
+        assert_eq!(shelf.names().len(), 2);
+        shelf
+    }
+
+    #[test]
+    fn an_index_of_several_levels_finds_every_key() {
+        let disk = SimDisk::new();
+        let shelf = large(&disk);
+        let shelf = open(&disk, &shelf.names()).expect("the disk works");
+        for key in (0..2_000_u16).step_by(7) {
+            assert_eq!(shelf.get(&format!("m{key:06}")).expect("the disk works"), Some(long(key)));
+            assert_eq!(shelf.get(&format!("m{key:06}x")).expect("the disk works"), None);
+        }
+        assert_eq!(all(&shelf, "").len(), 2_040);
+        assert_eq!(all(&shelf, "m001990").len(), 10);
+    }
+
+    #[test]
+    fn runs_of_about_one_size_become_one() {
+        let disk = SimDisk::new();
+        let mut shelf = open(&disk, &[]).expect("the disk works");
+        for turn in 0..60_u16 {
+            (0..20).for_each(|key| {
+                shelf.put(&format!("k{turn:03}{key:03}"), Some(value(key, 200))).expect("the disk works")
+            });
+            settle(&mut shelf);
+            shelf.remove_others().expect("the disk works");
+            assert!(shelf.names().len() <= 8, "{} runs after {turn}", shelf.names().len());
+        }
+        assert_eq!(all(&shelf, "").len(), 1_200);
+        assert_eq!(disk.names().len(), shelf.names().len(), "merged runs are removed");
+    }
+
+    #[test]
+    fn a_run_that_no_checkpoint_names_is_removed() {
+        let disk = SimDisk::new();
+        let mut shelf = open(&disk, &[]).expect("the disk works");
+        shelf.put("a", Some(vec![1])).expect("the disk works");
+        settle(&mut shelf);
+        let names = shelf.names();
+        shelf.put("a", Some(vec![2])).expect("the disk works");
+        settle(&mut shelf);
+        let shelf = open(&disk, &names).expect("what the checkpoint names is still there");
+        assert_eq!(shelf.get("a").expect("the disk works"), Some(vec![1]));
+        assert_eq!(disk.names().len(), 1);
+    }
+
+    #[test]
+    fn a_flipped_bit_is_an_error_and_never_another_value() {
+        let disk = SimDisk::new();
+        let shelf = large(&disk);
+        let due = all(&shelf, "");
+        let files: Vec<(PathBuf, Vec<u8>)> =
+            disk.names().into_iter().map(|path| (path.clone(), disk.bytes(&path))).collect();
+        let mut met = 0;
+        for (path, bytes) in &files {
+            for at in (0..bytes.len()).step_by(bytes.len() / 30) {
+                let mut bad = bytes.clone();
+                bad[at] ^= 1 << (at % 8);
+                disk.put(path, bad);
+                let Ok(damaged) = open(&disk, &shelf.names()) else {
+                    met += 1;
+                    continue;
+                };
+                let found: Vec<_> = damaged.entries("").take_while(Result::is_ok).flatten().collect();
+                assert_eq!(found, due[..found.len()], "{} byte {at}", path.display());
+                for (key, value) in due.iter().step_by(101) {
+                    assert!(damaged.get(key).map_or(true, |found| found.as_ref() == Some(value)), "{key}, byte {at}");
+                }
+                met += usize::from(found.len() < due.len());
+            }
+            disk.put(path, bytes.clone());
+        }
+        assert!(met > 40, "{met} damages met");
+    }
+}
