@@ -12,7 +12,7 @@ use super::{
     guard::LoopGuard,
     identity::{self, Identity, Regrouped},
     links::MatchKey,
-    outbox::Row,
+    rows::Rows,
     trace,
 };
 use crate::{
@@ -83,7 +83,7 @@ pub(super) struct Core {
     pub counts: Counts,
     pub(super) key: TenantKey,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) rows: BTreeMap<(SideName, RecordId), Row>,
+    pub(super) rows: Rows,
     pub(super) rows_changed: BTreeSet<(SideName, RecordId)>,
     /// Records whose plans have to be looked at.
     pub(super) touched: BTreeSet<RecordId>,
@@ -137,7 +137,7 @@ impl Core {
             counts: checkpoint.counts,
             key,
             clock,
-            rows: BTreeMap::new(),
+            rows: Rows::default(),
             rows_changed: BTreeSet::new(),
             touched: BTreeSet::new(),
             bulk: false,

@@ -235,10 +235,8 @@ impl Core {
 
     /// Takes the rows of a record that is about to be regrouped out of the outbox.
     pub fn take_rows(&mut self, id: &RecordId, record: &Record) -> Result<Vec<(SideName, RecordId, Row)>, EngineError> {
-        let sides: Vec<SideName> =
-            self.rows.keys().filter(|(_, record)| record == id).map(|(side, _)| side.clone()).collect();
         let mut rows = Vec::new();
-        for side in sides {
+        for side in self.rows.sides_of(id) {
             let key = (side.clone(), id.clone());
             if let Some(row) = self.rows.remove(&key) {
                 let link = origin_of(record, &side).link.filter(|_| self.has_own_ids(&side));

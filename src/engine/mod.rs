@@ -18,6 +18,7 @@ mod parked;
 mod peek;
 mod rejudge;
 mod replay;
+mod rows;
 mod sightings;
 mod trace;
 

@@ -8,7 +8,7 @@ use super::{
     Engine, EngineError, Unfit,
     core::{Core, read_line},
     links::tie_draft,
-    outbox::{Row, new_id_draft, origin_of},
+    outbox::{new_id_draft, origin_of},
     sightings::whole,
 };
 use crate::{
@@ -48,16 +48,14 @@ impl Engine {
         let record = core.stream_of(&ask.record, &ask.side, ask.link.as_deref());
         let ask = Ask { record: core.canonical(&record)?, ..ask };
         let key = (ask.side.clone(), ask.record.clone());
-        let row = core.rows.entry(key).or_insert_with(|| Row::since(now));
+        let mut row = core.rows.take(&key, now);
         row.busy = false;
-        match answer {
-            Ok(seen) => self.take_seen(core, &ask, seen, now),
-            Err(retry) => {
-                row.attempts += 1;
-                row.not_before = now.plus(retry);
-                Ok(())
-            }
+        if let Err(retry) = answer {
+            row.attempts += 1;
+            row.not_before = now.plus(retry);
         }
+        core.rows.insert(key, row);
+        answer.map_or(Ok(()), |seen| self.take_seen(core, &ask, seen, now))
     }
 
     /// Takes in what a side was seen to show without a question of the outbox: a reconciliation, or a poll.
@@ -136,9 +134,10 @@ impl Engine {
             let draft = reading.receipt(&sent, &write.key, &seen);
             confirmed.extend(draft.words.iter().cloned());
             drafts.push(draft);
-            let row = core.rows.entry(key).or_insert_with(|| Row::since(now));
+            let mut row = core.rows.take(&key, now);
             // The write is tried again under the same key, if at all: its `sent` has to stand after this receipt.
             (row.unsent, row.not_before) = (None, row.not_before.max(now.plus(1)));
+            core.rows.insert(key, row);
         }
         drafts.extend(reading.existence(&seen));
         let fields = seen.fields.into_iter().filter(|_| seen.found);

@@ -42,7 +42,10 @@ impl Core {
             let record = self.canonical(&record)?;
             self.touched.insert(record.clone());
             // Who asked for it is not kept; whatever is edited from now on need not wait behind it.
-            self.rows.entry((side, record)).or_insert_with(|| Row { bulk: true, ..Row::since(since) });
+            let key = (side, record);
+            if self.rows.get(&key).is_none() {
+                self.rows.insert(key, Row { bulk: true, ..Row::since(since) });
+            }
         }
         Ok(())
     }
@@ -88,13 +91,16 @@ impl Core {
     fn set_row(&mut self, side: &SideName, record: &RecordId, since: Option<Millis>) {
         let key = (side.clone(), record.clone());
         let changed = match since {
-            Some(since) => match self.rows.entry(key.clone()) {
-                std::collections::btree_map::Entry::Vacant(free) => {
-                    free.insert(Row { bulk: self.bulk, ..Row::since(since) });
+            Some(since) => match self.rows.get(&key) {
+                None => {
+                    self.rows.insert(key.clone(), Row { bulk: self.bulk, ..Row::since(since) });
                     true
                 }
-                std::collections::btree_map::Entry::Occupied(mut row) => {
-                    row.get_mut().bulk &= self.bulk;
+                Some(row) => {
+                    if row.bulk && !self.bulk {
+                        let row = Row { bulk: false, ..row.clone() };
+                        self.rows.insert(key.clone(), row);
+                    }
                     false
                 }
             },
@@ -203,9 +209,8 @@ impl Engine {
     /// If the engine has stopped.
     pub fn outbox(&self, side: &str) -> Result<(usize, Option<Millis>), EngineError> {
         let core = self.core()?;
-        let rows = core.rows.iter().filter(|((of, _), _)| **of == *side);
-        let since = rows.clone().map(|(_, row)| row.since).min();
-        Ok((rows.count(), since))
+        let since = core.rows.of_side(side).map(|row| row.since).min();
+        Ok((core.rows.of_side(side).count(), since))
     }
 
     /// When something is next due for a side; `None`: nothing waits, or all of it is handed out.
@@ -213,9 +218,7 @@ impl Engine {
     /// # Errors
     /// If the engine has stopped.
     pub fn next_due(&self, side: &str) -> Result<Option<Millis>, EngineError> {
-        let core = self.core()?;
-        let rows = core.rows.iter().filter(|((of, _), row)| **of == *side && !row.busy);
-        Ok(rows.map(|(_, row)| row.not_before).min())
+        Ok(self.core()?.rows.next_due(side))
     }
 
     /// Hands out what is due for a side: at most `most` writes and questions, one for each record; what bulk reading asks
@@ -232,19 +235,8 @@ impl Engine {
     pub fn due(&self, side: &str, most: usize) -> Result<(Vec<Write>, Vec<Ask>), EngineError> {
         let mut core = self.core()?;
         let now = self.now();
-        let mut waiting: Vec<(bool, Millis, RecordId)> = core
-            .rows
-            .iter()
-            .filter(|((of, _), row)| **of == *side && !row.busy && row.not_before <= now)
-            .map(|((_, record), row)| (row.bulk, row.since, record.clone()))
-            .collect();
-        if waiting.len() > most {
-            waiting.select_nth_unstable(most);
-            waiting.truncate(most);
-        }
-        waiting.sort();
         let (mut writes, mut asks, mut drafts) = (Vec::new(), Vec::new(), Vec::new());
-        for (_, _, record) in waiting {
+        for record in core.rows.due(side, now, most) {
             self.hand_out(&mut core, side, &record, now, &mut writes, &mut asks, &mut drafts)?;
         }
         let last = self.log_own(&mut core, drafts)?;
@@ -267,9 +259,8 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let state = core.hold(record)?.record.clone();
         let plan = projection::plan(record.kind(), &state, side, core.book.newest());
-        let key = core.rows.keys().find(|(of, id)| **of == *side && id == record).cloned();
-        let Some(key) = key else { return Ok(()) };
-        let side = key.0.clone();
+        let Ok(side) = SideName::new(side) else { return Ok(()) };
+        let key = (side.clone(), record.clone());
         let at = core.book.on_side(&side, now);
         let open = state.side(&side).is_some_and(|state| !state.in_flight.is_empty());
         let link = origin_of(&state, &side).link;
@@ -280,10 +271,11 @@ impl Engine {
             return Ok(());
         }
         let stream = core.stream(record, &side, link.as_deref())?;
-        let Some(row) = core.rows.get_mut(&key) else { return Ok(()) };
+        let Some(mut row) = core.rows.get(&key).cloned() else { return Ok(()) };
         if (open && row.unsent.is_none()) || plan.puts.is_empty() || plan.unread {
             let fields = if open || plan.unread { Vec::new() } else { plan.doubts };
             row.busy = true;
+            core.rows.insert(key, row);
             let about = self.in_doubt(core, record, &side)?;
             asks.push(Ask { side, record: record.clone(), link, fields, about });
             return Ok(());
@@ -294,6 +286,7 @@ impl Engine {
         if row.unsent.take().as_ref() != Some(&write.key) {
             drafts.push(write.sent_draft(&state, at));
         }
+        core.rows.insert(key, row);
         trace::sent(&write);
         writes.push(write);
         Ok(())
@@ -330,7 +323,7 @@ impl Engine {
             let state = core.hold(&record)?.record.clone();
             let own_ids = core.has_own_ids(&write.side);
             let at = core.book.on_side(&write.side, now);
-            let row = core.rows.entry(key).or_insert_with(|| Row::since(now));
+            let mut row = core.rows.take(&key, now);
             row.busy = false;
             trace::answered(&write, &outcome);
             match outcome {
@@ -353,6 +346,7 @@ impl Engine {
                     row.unsent = None;
                 }
             }
+            core.rows.insert(key, row);
         }
         self.finish(core, drafts)
     }

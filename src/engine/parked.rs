@@ -151,8 +151,10 @@ impl Engine {
         let now = self.now();
         for (side, at) in released {
             let behind = at.0.saturating_sub(core.book.on_side(side, now).0).max(0);
-            if let Some(row) = core.rows.get_mut(&(side.clone(), record.clone())) {
+            let key = (side.clone(), record.clone());
+            if let Some(mut row) = core.rows.remove(&key) {
                 row.not_before = row.not_before.max(now.plus(behind.saturating_add(1)));
+                core.rows.insert(key, row);
             }
         }
         Ok(())
