@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use super::{Engine, EngineError, core::read_line};
+use super::{Engine, EngineError, stored::read_line};
 use crate::{
     event::Event,
     id::{FieldName, RecordId, Seq},

@@ -1,6 +1,6 @@
 //! How a store's events leave it and enter another: what `export` and `import` ask of the engine.
 
-use super::{Engine, EngineError, core::parse};
+use super::{Engine, EngineError, stored::parse};
 use crate::{
     event::{Event, Header},
     id::{self, EventId, Seq, TenantKey},

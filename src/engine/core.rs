@@ -13,6 +13,7 @@ use super::{
     identity::{self, Identity, Regrouped},
     links::MatchKey,
     rows::Rows,
+    stored::{read_event, read_line},
     trace,
 };
 use crate::{
@@ -106,18 +107,6 @@ pub(super) struct Core {
     pub(super) identity: Identity,
     /// Since when all that a side has is known, by its own clock.
     pub(super) populated: BTreeMap<SideName, Millis>,
-}
-
-/// Reads an event by its place and checks its payload.
-pub(super) fn read_event(log: &Log, key: &TenantKey, seq: Seq, place: Place) -> Result<Event, EngineError> {
-    let entry = log.read(place)?;
-    parse(key, seq, &entry.header, &entry.payload)
-}
-
-/// Reads an event from its bytes and checks its payload.
-pub(super) fn parse(key: &TenantKey, seq: Seq, header: &[u8], payload: &[u8]) -> Result<Event, EngineError> {
-    Event::read(header, payload, |header| key.record_key(&header.record))
-        .map_err(|source| EngineError::Event { seq, source })
 }
 
 impl Core {
@@ -664,15 +653,6 @@ impl Core {
         self.checkpointed = seq;
         Ok(())
     }
-}
-
-/// All events of a line, from the log.
-pub(super) fn read_line(log: &Log, key: &TenantKey, line: &Line) -> Result<Vec<Heard>, EngineError> {
-    let read = |entry: &merge::line::Entry| {
-        let event = read_event(log, key, entry.seq, entry.place)?;
-        Ok(Heard { seq: entry.seq, place: entry.place, event })
-    };
-    line.entries().iter().map(read).collect()
 }
 
 /// About how many bytes a record takes in memory.

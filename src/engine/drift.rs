@@ -12,12 +12,7 @@
 
 use serde::Serialize;
 
-use super::{
-    Engine, EngineError,
-    core::{Core, read_line},
-    outbox::origin_of,
-    sightings::whole,
-};
+use super::{Engine, EngineError, core::Core, outbox::origin_of, sightings::whole, stored::read_line};
 use crate::{
     clock::Millis,
     event::{Author, Detail, Draft, Kind, Origin},

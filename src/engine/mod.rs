@@ -20,6 +20,7 @@ mod rejudge;
 mod replay;
 mod rows;
 mod sightings;
+mod stored;
 mod trace;
 
 use std::{
@@ -448,6 +449,6 @@ impl Engine {
 
     /// Reads an event by its place and checks it.
     pub(crate) fn event_at(&self, seq: Seq, place: Place) -> Result<Event, EngineError> {
-        core::read_event(&self.inner.log, &self.inner.key, seq, place)
+        stored::read_event(&self.inner.log, &self.inner.key, seq, place)
     }
 }

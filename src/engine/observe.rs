@@ -6,10 +6,11 @@ use std::collections::HashSet;
 
 use super::{
     Engine, EngineError, Unfit,
-    core::{Core, read_line},
+    core::Core,
     links::tie_draft,
     outbox::{new_id_draft, origin_of},
     sightings::whole,
+    stored::read_line,
 };
 use crate::{
     clock::Millis,

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{Engine, EngineError, core};
+use super::{Engine, EngineError, core, stored::RecordKeys};
 use crate::{
     event::{Detail, Event},
-    id::{self, EventId, Place, RecordId, Seq, SideName},
+    id::{EventId, Place, RecordId, Seq, SideName},
     log::{LogError, Scan},
     manifest::Manifest,
-    merge::{Line, Record},
+    merge::{Heard, Line, Record, line::Entry},
     rulebook::Rulebook,
 };
 
@@ -87,13 +87,33 @@ impl Engine {
     /// # Errors
     /// With the sequence, if the event is damaged.
     pub(crate) fn stored_event(&self, seq: Seq, place: Place) -> Result<(EventId, Event), EngineError> {
+        self.keyed_event(seq, place, &RecordKeys::of_tenant(&self.inner.key))
+    }
+
+    fn keyed_event(&self, seq: Seq, place: Place, keys: &RecordKeys<'_>) -> Result<(EventId, Event), EngineError> {
         let entry = self.inner.log.read(place).map_err(|why| match why {
             LogError::NoEntry { place } => LogError::Corrupt { seqs: seq..=seq, segment: place.segment() },
             why => why,
         })?;
-        let event = Event::read(&entry.header, &entry.payload, |header| self.record_key(&header.record))
+        let event = Event::read(&entry.header, &entry.payload, |header| keys.of(&header.record))
             .map_err(|source| EngineError::Event { seq, source })?;
-        Ok((id::event_id(&entry.header), event))
+        Ok((entry.id, event))
+    }
+
+    /// Reads all events of a line, with their ids, and checks them.
+    ///
+    /// # Errors
+    /// As [`Engine::stored_event`].
+    pub(crate) fn stored_events(&self, line: &Line) -> Result<(Vec<EventId>, Vec<Heard>), EngineError> {
+        let keys = RecordKeys::of_tenant(&self.inner.key);
+        let mut ids = Vec::with_capacity(line.len());
+        let mut events = Vec::with_capacity(line.len());
+        for Entry { seq, place, .. } in line.entries() {
+            let (id, event) = self.keyed_event(*seq, *place, &keys)?;
+            ids.push(id);
+            events.push(Heard { seq: *seq, place: *place, event });
+        }
+        Ok((ids, events))
     }
 
     /// The newest sequence that is on disk.

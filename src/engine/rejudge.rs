@@ -7,10 +7,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{
-    Engine, EngineError,
-    core::{edition, read_line},
-};
+use super::{Engine, EngineError, core::edition, stored::read_line};
 use crate::{
     clock::Millis,
     event::Author,

@@ -1,6 +1,6 @@
 //! What happens on open: the log's tail takes effect over derived state.
 
-use super::{EngineError, core::Core, core::parse, identity};
+use super::{EngineError, core::Core, identity, stored::parse};
 use crate::{id::Seq, log::Log, merge::Heard};
 
 /// How many events pass between two reports of progress.

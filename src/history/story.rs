@@ -55,23 +55,12 @@ impl Story {
     /// All events of the line with their ids, in its order; they are read once.
     pub fn events(&self, reader: &Reader) -> Result<(&[EventId], &[Heard]), EngineError> {
         if self.read.get().is_none() {
-            let events = read(reader, &self.line)?;
+            let events = reader.engine.stored_events(&self.line)?;
             self.read.get_or_init(|| events);
         }
         let (ids, events) = self.read.get().expect("the events were just read");
         Ok((ids, events))
     }
-}
-
-fn read(reader: &Reader, line: &Line) -> Result<(Vec<EventId>, Vec<Heard>), EngineError> {
-    let mut ids = Vec::with_capacity(line.len());
-    let mut events = Vec::with_capacity(line.len());
-    for entry in line.entries() {
-        let (id, event) = reader.engine.stored_event(entry.seq, entry.place)?;
-        ids.push(id);
-        events.push(Heard { seq: entry.seq, place: entry.place, event });
-    }
-    Ok((ids, events))
 }
 
 impl Reader {
@@ -157,7 +146,7 @@ impl Reader {
         let known = now.line.entries().iter().filter(|entry| entry.seq <= last).cloned();
         let known = known.map(|entry| merge::line::Entry { parents: Vec::new(), ..entry });
         let line = Line::from_entries(known.collect());
-        let (ids, events) = read(self, &line)?;
+        let (ids, events) = self.engine.stored_events(&line)?;
         for heard in events.iter().filter(|heard| now.book.is_void(&heard.event.header.said)) {
             if self.engine.voided_by(&heard.event)?.is_some_and(|by| by <= last) {
                 Arc::make_mut(&mut book).add_void(heard.event.header.said);
@@ -167,7 +156,7 @@ impl Reader {
     }
 
     fn until(&self, now: Story, until: Millis) -> Result<Option<Story>, EngineError> {
-        let (ids, events) = read(self, &now.line)?;
+        let (ids, events) = self.engine.stored_events(&now.line)?;
         let said = |heard: &Heard| {
             let header = &heard.event.header;
             now.book.corrected(&header.origin.side, header.said_at) <= until

@@ -74,7 +74,7 @@ impl Frame {
         let start = self.at + HEAD_BYTES as u64;
         let at = u64::from(place.offset()).checked_sub(start)? as usize;
         let bytes = self.body.bytes.get(at..).filter(|_| place.segment() == self.segment)?;
-        RawEntry::first_of(bytes).filter(RawEntry::header_matches).map(OwnedEntry::from)
+        RawEntry::first_of(bytes).and_then(OwnedEntry::checked)
     }
 
     fn place_of(&self, seq: Seq) -> Option<Place> {

@@ -36,9 +36,9 @@ pub(super) struct RawEntry<'a> {
 }
 
 impl<'a> RawEntry<'a> {
-    /// Whether the header is the one that the prefix was made from.
-    pub fn header_matches(&self) -> bool {
-        event_id(self.header).0[..PREFIX_BYTES] == *self.prefix
+    /// The entry's id; `None` if the header is not the one that the prefix was made from.
+    pub fn id(&self) -> Option<EventId> {
+        Some(event_id(self.header)).filter(|id| id.0[..PREFIX_BYTES] == *self.prefix)
     }
 
     /// The entry at the start of `bytes`; what follows it does not matter.

@@ -9,7 +9,7 @@ use super::{
     segments::Segments,
     walk::{Depth, Span, Step, Walker},
 };
-use crate::id::{Place, Seq};
+use crate::id::{EventId, Place, Seq};
 
 /// Most entries are shorter than this, so one read gets them.
 const READ_BYTES: usize = 1 << 10;
@@ -17,15 +17,19 @@ const READ_BYTES: usize = 1 << 10;
 /// An entry's bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnedEntry {
+    /// The id that the header's bytes make.
+    pub id: EventId,
     /// The header, as it was appended.
     pub header: Vec<u8>,
     /// The payload; whoever uses it checks it against the hash in the header.
     pub payload: Vec<u8>,
 }
 
-impl From<RawEntry<'_>> for OwnedEntry {
-    fn from(entry: RawEntry<'_>) -> OwnedEntry {
-        OwnedEntry { header: entry.header.to_vec(), payload: entry.payload.to_vec() }
+impl OwnedEntry {
+    /// The entry as its own bytes; `None` if its header is not the one that the prefix was made from.
+    pub(super) fn checked(entry: RawEntry<'_>) -> Option<OwnedEntry> {
+        let id = entry.id()?;
+        Some(OwnedEntry { id, header: entry.header.to_vec(), payload: entry.payload.to_vec() })
     }
 }
 
@@ -75,7 +79,7 @@ impl Log {
             let got = read(&mut long)?;
             &long[..got]
         };
-        RawEntry::first_of(bytes).filter(RawEntry::header_matches).map(OwnedEntry::from).ok_or_else(none)
+        RawEntry::first_of(bytes).and_then(OwnedEntry::checked).ok_or_else(none)
     }
 
     /// The place of a sequence, durable or not.
@@ -202,7 +206,7 @@ fn stored(frame: &[u8], segment: u32, at: u64, head: &Head, from: Seq) -> Vec<St
     for (nth, entry) in Entries::of(body).flatten().enumerate().skip(skipped) {
         let offset = at + (HEAD_BYTES + entry.at) as u64;
         let place = Place::new(segment, u32::try_from(offset).expect("an offset in a segment is below 4 GiB"));
-        let OwnedEntry { header, payload } = OwnedEntry::from(entry);
+        let (header, payload) = (entry.header.to_vec(), entry.payload.to_vec());
         entries.push(Stored { seq: Seq(head.first.0 + nth as u64), place, header, payload });
     }
     entries

@@ -153,7 +153,7 @@ fn faulty_payloads(
     let mut faults: Vec<Fault> = Entries::of(body)
         .flatten()
         .zip(head.first.0..)
-        .filter(|(entry, _)| !entry.header_matches() || !check_payload(entry.header, entry.payload))
+        .filter(|(entry, _)| entry.id().is_none() || !check_payload(entry.header, entry.payload))
         .map(|(entry, seq)| fault(seq, seq, frame_at + (HEAD_BYTES + entry.at) as u64))
         .collect();
     if !sound && faults.is_empty() && head.count > 0 {

@@ -23,6 +23,7 @@
 
 pub mod checkpoint;
 mod indices;
+mod packed;
 mod pages;
 mod run;
 mod shelf;

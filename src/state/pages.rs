@@ -1,17 +1,13 @@
 //! Which numbers of a source are used: pages of 256, so that neighbours share a key and hardly take space.
 
-use serde::{Deserialize, Serialize};
-
-use crate::{
-    codec::{self, CodecError},
-    id::Seq,
-};
+use super::packed::{put_step, take_step};
+use crate::id::Seq;
 
 /// How many numbers a page holds.
 pub const PAGE: u64 = 256;
 
 /// For each number of a page the sequence of its event.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pages {
     /// Offset in the page and sequence, ascending by offset.
     used: Vec<(u8, Seq)>,
@@ -36,32 +32,45 @@ impl Pages {
         }
     }
 
-    /// Packs the page: sequences as differences, most of them one byte.
+    /// Packs the page: which numbers are used as a bit each, and their sequences as steps, most of them one byte.
     pub fn pack(&self) -> Vec<u8> {
+        let mut bytes = vec![0; PAGE as usize / 8];
         let mut before = 0;
-        let packed: Vec<(u8, i64)> = self
-            .used
-            .iter()
-            .map(|(offset, seq)| {
-                let difference = seq.0 as i64 - before;
-                before = seq.0 as i64;
-                (*offset, difference)
-            })
-            .collect();
-        codec::encode(&packed)
+        for (offset, seq) in &self.used {
+            bytes[usize::from(*offset / 8)] |= 1 << (offset % 8);
+            put_step(&mut bytes, before, seq.0);
+            before = seq.0;
+        }
+        bytes
     }
 
-    /// Reads a packed page.
-    ///
-    /// # Errors
-    /// If the bytes are not those of a page.
-    pub fn unpack(bytes: &[u8]) -> Result<Self, CodecError> {
-        let packed: Vec<(u8, i64)> = codec::decode(bytes)?;
+    /// Reads a packed page; `None` if the bytes are not those of one.
+    pub fn unpack(bytes: &[u8]) -> Option<Self> {
+        let (bits, mut steps) = bytes.split_at_checked(PAGE as usize / 8)?;
+        let mut used = Vec::new();
         let mut before = 0;
-        let used = packed.into_iter().map(|(offset, difference)| {
-            before += difference;
-            (offset, Seq(before as u64))
-        });
-        Ok(Pages { used: used.collect() })
+        for offset in (0..=u8::MAX).filter(|offset| bits[usize::from(offset / 8)] & 1 << (offset % 8) != 0) {
+            before = take_step(&mut steps, before)?;
+            used.push((offset, Seq(before)));
+        }
+        steps.is_empty().then_some(Pages { used })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_comes_back_and_a_part_of_it_does_not() {
+        let mut page = Pages::default();
+        for (offset, seq) in [(7, 900), (0, 12), (255, 13), (8, 901)] {
+            page.set(offset, Seq(seq));
+        }
+        let bytes = page.pack();
+        assert_eq!(Pages::unpack(&bytes), Some(page));
+        for cut in 0..bytes.len() {
+            assert_eq!(Pages::unpack(&bytes[..cut]), None, "cut to {cut} bytes");
+        }
     }
 }

@@ -9,8 +9,8 @@
 //!
 //! | bytes | an entry |
 //! |---|---|
-//! | 1 to 5 | varint (LEB128): k, bytes of the key |
-//! | 1 to 5 | varint: 0: the key was removed; else 1 + v, v bytes of the value |
+//! | 1 to 10 | number (LEB128): k, bytes of the key |
+//! | 1 to 10 | number: 0: the key was removed; else 1 + v, v bytes of the value |
 //! | k | the key |
 //! | v | the value |
 //!
@@ -30,6 +30,7 @@ use std::{
 use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
+use super::packed::{put_number, take_number};
 use crate::{codec, id::Hashing, log::disk::DiskFile};
 
 /// A block takes no more entries from this size on: a reader unpacks one for each key it asks for.
@@ -120,30 +121,10 @@ fn probes(key: &str) -> (u64, u64) {
     (mixed, mixed.rotate_left(29) | 1)
 }
 
-fn put_varint(bytes: &mut Vec<u8>, mut value: usize) {
-    while value >= 0x80 {
-        bytes.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
-}
-
-fn take_varint(bytes: &mut &[u8]) -> Option<usize> {
-    let mut value = 0;
-    for shift in (0..35).step_by(7) {
-        let (byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        value |= usize::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
-}
-
 /// The next entry of a block, taken off its front; `None` if the bytes make no sense.
 fn take_entry<'b>(bytes: &mut &'b [u8]) -> Option<(&'b str, Option<&'b [u8]>)> {
-    let (key, value) = (take_varint(bytes)?, take_varint(bytes)?);
+    let length = |bytes: &mut &'b [u8]| take_number(bytes).and_then(|length| usize::try_from(length).ok());
+    let (key, value) = (length(bytes)?, length(bytes)?);
     let (key, rest) = bytes.split_at_checked(key)?;
     let (found, rest) = rest.split_at_checked(value.saturating_sub(1))?;
     *bytes = rest;
@@ -177,8 +158,8 @@ pub fn write<E: From<io::Error>>(
                 }
             };
             hashes.push(probes(&key));
-            put_varint(&mut block, key.len());
-            put_varint(&mut block, value.as_ref().map_or(0, |value| value.len() + 1));
+            put_number(&mut block, key.len() as u64);
+            put_number(&mut block, value.as_ref().map_or(0, |value| value.len() as u64 + 1));
             block.extend_from_slice(key.as_bytes());
             block.extend_from_slice(value.as_deref().unwrap_or_default());
             let begins = first.get_or_insert(key);

@@ -7,13 +7,13 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-use super::{indices::Indices, pages::Pages, shelf::Shelf, tie::Tie};
+use super::{indices::Indices, packed, pages::Pages, shelf::Shelf, tie::Tie};
 use crate::{
     clock::Millis,
     codec::{self, CodecError},
-    id::{Place, RecordId, SaidId, Seq, SideName},
+    id::{RecordId, SideName},
     log::disk::Disk,
-    merge::{Line, Record, line::Entry},
+    merge::{Line, Record},
     state::checkpoint::{Checkpoint, LAYOUT},
 };
 
@@ -152,7 +152,7 @@ impl Store {
     /// If it cannot be read, or is not what was written.
     pub fn record(&self, id: &str) -> Result<Option<Record>, StateError> {
         let Some(bytes) = self.get(id)? else { return Ok(None) };
-        decode(id, halves(id, &bytes)?.0).map(Some)
+        packed::record(halves(id, &bytes)?.0).map(Some).map_err(|source| unread(id, source))
     }
 
     /// A record's line.
@@ -161,7 +161,7 @@ impl Store {
     /// As [`Store::record`].
     pub fn line(&self, id: &str) -> Result<Option<Line>, StateError> {
         let Some(bytes) = self.get(id)? else { return Ok(None) };
-        decode(id, halves(id, &bytes)?.1).map(|packed| Some(unpack_line(packed)))
+        line_of(id, halves(id, &bytes)?.1).map(Some)
     }
 
     /// A record's resolved state with its line.
@@ -171,7 +171,7 @@ impl Store {
     pub fn whole(&self, id: &str) -> Result<Option<(Record, Line)>, StateError> {
         let Some(bytes) = self.get(id)? else { return Ok(None) };
         let (record, line) = halves(id, &bytes)?;
-        Ok(Some((decode(id, record)?, unpack_line(decode(id, line)?))))
+        Ok(Some((packed::record(record).map_err(|source| unread(id, source))?, line_of(id, line)?)))
     }
 
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StateError> {
@@ -229,7 +229,7 @@ impl Store {
     /// As [`Store::record`].
     pub fn page(&self, source: &str, page: u64) -> Result<Pages, StateError> {
         let Some(bytes) = self.get(&page_key(source, page))? else { return Ok(Pages::default()) };
-        Pages::unpack(&bytes).map_err(|why| StateError::Value { name: format!("the source {source}"), source: why })
+        Pages::unpack(&bytes).ok_or_else(|| unread(&format!("the source {source}"), CodecError::NotCanonical))
     }
 
     /// Writes a page of a source's numbers.
@@ -384,10 +384,10 @@ impl Store {
 fn join(record: &Record, line: &Line) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(1 << 10);
     bytes.extend_from_slice(&[0; 4]);
-    codec::encode_into(&mut bytes, record);
+    packed::put_record(&mut bytes, record);
     let length = u32::try_from(bytes.len() - 4).expect("an encoded value is far smaller than 4 GiB");
     bytes[..4].copy_from_slice(&length.to_le_bytes());
-    codec::encode_into(&mut bytes, &pack_line(line));
+    packed::put_line(&mut bytes, line);
     bytes
 }
 
@@ -396,7 +396,7 @@ fn halves<'b>(name: &str, bytes: &'b [u8]) -> Result<(&'b [u8], &'b [u8]), State
     let parts = bytes
         .split_first_chunk()
         .and_then(|(length, rest)| rest.split_at_checked(u32::from_le_bytes(*length) as usize));
-    parts.ok_or_else(|| StateError::Value { name: name.to_owned(), source: CodecError::NotCanonical })
+    parts.ok_or_else(|| unread(name, CodecError::NotCanonical))
 }
 
 fn page_key(source: &str, page: u64) -> String {
@@ -404,30 +404,13 @@ fn page_key(source: &str, page: u64) -> String {
 }
 
 pub(super) fn decode<T: serde::de::DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T, StateError> {
-    codec::decode(bytes).map_err(|source| StateError::Value { name: name.to_owned(), source })
+    codec::decode(bytes).map_err(|source| unread(name, source))
 }
 
-/// An entry with its numbers as differences to the entry before: sequence, place, and how far back the parents are.
-type Packed = (SaidId, i64, i64, Vec<i32>);
-
-fn pack_line(line: &Line) -> Vec<Packed> {
-    let mut before = (0, 0);
-    let pack = |(at, entry): (usize, &Entry)| {
-        let (seq, place) = (entry.seq.0 as i64, entry.place.0 as i64);
-        let parents = entry.parents.iter().map(|parent| at as i32 - *parent as i32).collect();
-        let packed = (entry.said, seq - before.0, place - before.1, parents);
-        before = (seq, place);
-        packed
-    };
-    line.entries().iter().enumerate().map(pack).collect()
+fn line_of(name: &str, bytes: &[u8]) -> Result<Line, StateError> {
+    packed::line(bytes).ok_or_else(|| unread(name, CodecError::NotCanonical))
 }
 
-fn unpack_line(packed: Vec<Packed>) -> Line {
-    let mut before = (0, 0);
-    let entries = packed.into_iter().enumerate().map(|(at, (said, seq, place, parents))| {
-        before = (before.0 + seq, before.1 + place);
-        let parents = parents.into_iter().map(|back| (at as i32 - back) as u32).collect();
-        Entry { said, seq: Seq(before.0 as u64), place: Place(before.1 as u64), parents }
-    });
-    Line::from_entries(entries.collect())
+fn unread(name: &str, source: CodecError) -> StateError {
+    StateError::Value { name: name.to_owned(), source }
 }
