@@ -156,7 +156,7 @@ impl Builder {
         }
         let (store, opened) = Store::open(self.disk.clone(), &state_dir, (self.memory_bytes / 4) as u64)?;
         let checkpoint = match opened {
-            Opened::At(checkpoint) => checkpoint,
+            Opened::At(checkpoint) => *checkpoint,
             Opened::Nothing { aside } => {
                 opening.aside = aside;
                 opening.rebuilt = !opening.created;

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use rustc_hash::FxBuildHasher;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::{
     EngineError, Said,
@@ -96,7 +96,7 @@ pub(super) struct Core {
     pub(super) guard: LoopGuard,
     pub(super) held: HashMap<RecordId, Box<Held>, FxBuildHasher>,
     /// Pages of sources' numbers, and whether they have changed.
-    pages: HashMap<Box<str>, HashMap<u64, (Pages, bool), FxBuildHasher>, FxBuildHasher>,
+    pages: FxHashMap<Box<str>, FxHashMap<u64, (Pages, bool)>>,
     void: Vec<SaidId>,
     checkpointed: Seq,
     last: Seq,
@@ -508,7 +508,7 @@ impl Core {
 
     fn page(&mut self, source: &str, page: u64) -> Result<&mut (Pages, bool), EngineError> {
         if !self.pages.contains_key(source) {
-            self.pages.insert(source.into(), HashMap::default());
+            self.pages.insert(source.into(), FxHashMap::default());
         }
         let pages = self.pages.get_mut(source).expect("the source was just put in memory");
         match pages.entry(page) {

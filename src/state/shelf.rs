@@ -14,7 +14,10 @@ const FRESH_BYTES_MAX: usize = 8 << 20;
 /// A run is merged with newer ones once it is no more than so many times as large as they are together.
 const MERGED_TIMES: u64 = 2;
 
-type Source = Peekable<Box<dyn Iterator<Item = io::Result<Entry>> + Send>>;
+/// A source of entries, ascending by key.
+type Source<'s> = Box<dyn Iterator<Item = io::Result<Entry>> + 's>;
+/// One that may outlive the shelf.
+type FreeSource = Box<dyn Iterator<Item = io::Result<Entry>> + Send>;
 
 /// Keys and values; see the module.
 pub struct Shelf {
@@ -114,15 +117,13 @@ impl Shelf {
             sum += run.name().bytes;
             kept -= 1;
         }
-        let older = &self.runs[kept..];
-        let below = older.iter().rev().map(|run| run_source(run, ""));
-        let fresh = self.fresh.iter().map(|(key, value)| Ok((key.clone(), value.clone())));
-        let mut sources: Vec<Peekable<Box<dyn Iterator<Item = io::Result<Entry>> + '_>>> = Vec::new();
-        sources.push((Box::new(newest.map(Ok)) as Box<dyn Iterator<Item = _>>).peekable());
-        sources.push((Box::new(fresh) as Box<dyn Iterator<Item = _>>).peekable());
-        sources.extend(below.map(|run| (Box::new(run) as Box<dyn Iterator<Item = _>>).peekable()));
+        let mut sources: Vec<Source<'_>> = vec![Box::new(newest.map(Ok))];
+        sources.push(Box::new(self.fresh.iter().map(|(key, value)| Ok((key.clone(), value.clone())))));
+        for run in self.runs[kept..].iter().rev() {
+            sources.push(Box::new(Arc::clone(run).entries("")));
+        }
         // With nothing older below, there is nothing that a removal could still hide.
-        let merged = Merged { sources };
+        let merged = Merged::of(sources);
         let entries = merged.filter(|entry| kept > 0 || !matches!(entry, Ok((_, None))));
         let number = self.next;
         self.next += 1;
@@ -142,23 +143,26 @@ impl Shelf {
             .range::<str, _>((Bound::Included(from), Bound::Unbounded))
             .map(|(key, value)| Ok((key.clone(), value.clone())))
             .collect();
-        let mut sources: Vec<Source> = Vec::new();
-        sources.push((Box::new(waiting.into_iter()) as Box<dyn Iterator<Item = _> + Send>).peekable());
-        sources.extend(self.runs.iter().rev().map(|run| run_source(run, from)));
-        Merged { sources }.filter_map(|entry| match entry {
+        let mut sources: Vec<FreeSource> = vec![Box::new(waiting.into_iter())];
+        for run in self.runs.iter().rev() {
+            sources.push(Box::new(Arc::clone(run).entries(from)));
+        }
+        Merged::of(sources).filter_map(|entry| match entry {
             Ok((key, value)) => value.map(|value| Ok((key, value))),
             Err(why) => Some(Err(why)),
         })
     }
 }
 
-fn run_source(run: &Arc<Run>, from: &str) -> Source {
-    (Box::new(Arc::clone(run).entries(from)) as Box<dyn Iterator<Item = _> + Send>).peekable()
-}
-
 /// Entries of several sources in one order; of those with one key the one of the first source.
 struct Merged<I: Iterator<Item = io::Result<Entry>>> {
     sources: Vec<Peekable<I>>,
+}
+
+impl<I: Iterator<Item = io::Result<Entry>>> Merged<I> {
+    fn of(sources: Vec<I>) -> Self {
+        Merged { sources: sources.into_iter().map(Iterator::peekable).collect() }
+    }
 }
 
 impl<I: Iterator<Item = io::Result<Entry>>> Iterator for Merged<I> {

@@ -49,7 +49,7 @@ pub enum StateError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Opened {
     /// State up to a checkpoint.
-    At(Checkpoint),
+    At(Box<Checkpoint>),
     /// Nothing usable: all has to be made from the log. If old state could not be opened, where it was put aside.
     Nothing {
         /// The old directory's new name.
@@ -80,7 +80,7 @@ impl Store {
         let fresh = checkpoint.is_none() && !dir.exists();
         if let Some(checkpoint) = checkpoint {
             match Self::open_at(&disk, dir, cache_bytes, &checkpoint) {
-                Ok(Some(store)) => return Ok((store, Opened::At(checkpoint))),
+                Ok(Some(store)) => return Ok((store, Opened::At(Box::new(checkpoint)))),
                 Ok(None) => tracing::warn!("derived state has lost some of what its checkpoint stands for"),
                 Err(why) => tracing::warn!(error = &why as &dyn std::error::Error, "derived state does not open"),
             }
