@@ -12,6 +12,7 @@ use super::{
     guard::LoopGuard,
     identity::{self, Identity, Regrouped},
     outbox::Row,
+    parked::holds,
     trace,
 };
 use crate::{
@@ -51,12 +52,8 @@ impl Share {
     fn of(record: &Record) -> Self {
         let disputed = record.real_fields().filter(|field| field.is_disputed()).count();
         let parks = record.sides.iter().map(|state| {
-            let holds = |field: &FieldName| {
-                let winner = record.field(field).map_or(SaidId([0; 16]), |field| field.winner().said);
-                state.parked(field, &winner).is_some()
-            };
             let fields: BTreeSet<&FieldName> = state.parks.iter().map(|park| &park.field).collect();
-            fields.into_iter().filter(|field| holds(field)).count()
+            fields.into_iter().filter(|field| holds(record, state, field)).count()
         });
         let stuck = usize::from(record.existence == Existence::Disputed) + record.contradicted.len();
         Share {

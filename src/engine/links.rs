@@ -17,7 +17,7 @@ use crate::{
     clock::Millis,
     event::{Author, Detail, Draft, Kind, Origin},
     id::{FieldName, RecordId, SideName},
-    manifest::LinkRule,
+    manifest::{self, LinkRule},
     merge::{Existence, Record},
     projection,
     rulebook::PERSON,
@@ -216,8 +216,18 @@ impl Core {
             return Ok(Making::Unpopulated);
         }
         let kind = self.manifest.kind(id.kind());
-        let mut required = kind.into_iter().flat_map(|kind| &kind.fields).filter(|(_, field)| field.required);
-        if required.any(|(name, _)| record.field(name).is_none_or(|field| field.value().is_null())) {
+        let state = record.side(side);
+        // What the side refuses to take makes it no record of that person, and perhaps a second one of somebody it has.
+        let is_refused = |name: &FieldName| {
+            let winner = record.field(name).map(|field| field.winner().said);
+            winner.is_some_and(|said| state.is_some_and(|state| state.parked(name, &said).is_some()))
+        };
+        let lacks = |kind: &manifest::RecordKind| {
+            let required = kind.fields.iter().filter(|(_, field)| field.required).map(|(name, _)| name);
+            let is_empty = |name: &FieldName| record.field(name).is_none_or(|field| field.value().is_null());
+            required.clone().any(is_empty) || required.chain(&kind.match_on).any(is_refused)
+        };
+        if kind.is_some_and(lacks) {
             return Ok(Making::Lacking);
         }
         Ok(self.suggestion(id, record, side)?.map_or(Making::Free, Making::Like))

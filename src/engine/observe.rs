@@ -271,7 +271,9 @@ impl Reading<'_> {
         let shown = self.state.side(&self.ask.side).and_then(|state| state.shown(&seen.field));
         let known = shown.and_then(|shown| shown.newest.as_ref()) == Some(&seen.value);
         let settled = confirmed.iter().any(|(field, value)| *field == seen.field && *value == seen.value);
-        let never_set = seen.value.is_null() && shown.is_none();
+        // What is on its way to a field does not show yet; that the side shows nothing is then no word of its users.
+        let was_set = shown.is_some_and(|shown| shown.newest.is_some()) || !seen.earlier.is_empty();
+        let never_set = seen.value.is_null() && !was_set;
         if settled || never_set || known && !is_doubt && !self.moved {
             return None;
         }
@@ -313,9 +315,10 @@ impl Reading<'_> {
             }
         }
         // A receipt of nothing is dated by the reading, so that it stands after the write it is about.
-        if !draft.words.is_empty() {
-            draft.said_at = times.into_iter().max().or(seen.modified).unwrap_or(self.at);
-        }
+        draft.said_at = match draft.words.is_empty() {
+            true => self.at.max(header.said_at),
+            false => times.into_iter().max().or(seen.modified).unwrap_or(self.at),
+        };
         draft
     }
 

@@ -21,6 +21,9 @@ use crate::{
     value::Value,
 };
 
+/// How far our guess of a side's clock may be behind it, in milliseconds.
+const GUESS_MOST: i64 = 10_000;
+
 /// A record that is not in agreement with a side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Row {
@@ -419,14 +422,37 @@ impl Write {
     }
 
     fn sent_draft(&self, state: &Record, at: Millis) -> Draft {
-        let mut draft = self.draft(Kind::Sent, state, at);
+        let mut draft = self.draft(Kind::Sent, state, self.after_all(state, at));
         draft.detail = Detail::Write(self.key.clone());
         draft
     }
 
+    /// A time that comes after what the side has said and shown so far: all of it was known when this write left.
+    ///
+    /// The side's clock is guessed. A write that stood before the answer to the one before it would be closed by that answer, and
+    /// its echo would look like a stranger's word. What is further ahead was said by a clock that has been set right since.
+    fn after_all(&self, state: &Record, at: Millis) -> Millis {
+        let Some(side) = state.side(&self.side) else { return at };
+        let ours = side.shows.iter().filter(|shown| shown.by_us).map(|shown| shown.at);
+        let known = ours.chain(Some(side.newest).filter(|newest| newest.0 <= at.0 + GUESS_MOST));
+        known.max().map_or(at, |known| at.max(known.plus(1)))
+    }
+
+    /// A time that comes after what earlier writes of ours made these fields show.
+    ///
+    /// A side that counts in seconds, or a clock that stands, may bear one time for two writes: the later one comes after.
+    fn after_ours(&self, state: &Record, at: Millis) -> Millis {
+        let shown =
+            |put: &Put| state.side(&self.side)?.shown(&put.field).filter(|shown| shown.by_us).map(|shown| shown.at);
+        let earlier = self.puts.iter().filter_map(shown).max();
+        earlier.map_or(at, |earlier| at.max(earlier.plus(1)))
+    }
+
     /// What the side blames is parked; where it blames nothing that was sent, all of the write is.
     fn refused_draft(&self, state: &Record, reason: String, blamed: &[FieldName], at: Millis) -> Draft {
-        let mut draft = self.draft(Kind::Refused, state, at);
+        let open = state.side(&self.side).into_iter().flat_map(|side| &side.in_flight);
+        let sent = open.filter(|sent| sent.key == self.key).map(|sent| sent.at).max();
+        let mut draft = self.draft(Kind::Refused, state, sent.map_or(at, |sent| at.max(sent)));
         if draft.words.iter().any(|(field, _)| blamed.contains(field)) {
             let both = draft.words.into_iter().zip(draft.carries);
             (draft.words, draft.carries) = both.filter(|((field, _), _)| blamed.contains(field)).unzip();
@@ -461,12 +487,7 @@ impl Write {
     ///
     /// A side's own id that comes with it is tied to the record first.
     fn receipt_drafts(&self, state: &Record, receipt: Receipt, at: Millis, own_ids: bool) -> Vec<Draft> {
-        // A side that counts in seconds, or a clock that stands, may bear one time for two writes: the later one comes after.
-        let shown =
-            |put: &Put| state.side(&self.side)?.shown(&put.field).filter(|shown| shown.by_us).map(|shown| shown.at);
-        let earlier = self.puts.iter().filter_map(shown).max();
-        let at = receipt.at.unwrap_or(at);
-        let at = earlier.map_or(at, |earlier| at.max(earlier.plus(1)));
+        let at = self.after_ours(state, receipt.at.unwrap_or(at));
         let mut draft = self.draft(Kind::Receipt, state, at);
         draft.detail = Detail::Write(self.key.clone());
         let mut drafts = Vec::new();

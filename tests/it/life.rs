@@ -5,17 +5,12 @@ use tempfile::TempDir;
 
 use crate::suites;
 
-/// One run in a few finds a field or a record that differs, by what the network did between: what is to be mended.
 #[test]
-#[ignore = "one run in a few does not end in agreement"]
 fn a_life_over_http_ends_in_agreement() {
     live(false);
 }
 
-/// Not every seed ends well: a contact whose address comes late, or never, is made on the portal without one, and then is not
-/// linked with its double; and of the late notifications of one field the older value may stand.
 #[test]
-#[ignore = "some seeds do not end in agreement"]
 fn a_life_with_late_and_lost_notifications_ends_in_agreement() {
     live(true);
 }

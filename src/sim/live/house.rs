@@ -224,6 +224,11 @@ impl House {
         self.service.as_ref().expect("the service is open")
     }
 
+    /// Turns the clock by the least there is.
+    pub fn tick(&self) {
+        self.clock.advance(1);
+    }
+
     /// Lets time pass, and all that is due in it happen.
     pub fn pass(&self, millis: i64) -> Result<(), LiveError> {
         self.clock.advance(millis);

@@ -66,6 +66,8 @@ impl Script {
     /// One user saves something.
     pub fn act(&mut self, house: &House, ledger: &mut Ledger) -> Result<(), LiveError> {
         self.edits += 1;
+        // No two users save in the same millisecond: the ledger could not say who was last.
+        house.tick();
         let on = *self.chance.pick(&[On::Crm, On::Portal]);
         if self.chance.permille(40) {
             let (address, words) = self.person();
