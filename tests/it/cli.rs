@@ -229,12 +229,21 @@ fn arguments_that_make_no_sense_end_with_2() {
 #[test]
 fn the_demo_ends_in_agreement_and_leaves_its_store() {
     let bench = Bench::new();
-    let small = ["demo", "--store", "kept", "--records", "60", "--edits", "400"];
+    let small = ["demo", "--in-process", "--store", "kept", "--records", "60", "--edits", "400"];
     let told = bench.run(&small).ends(0);
     assert!(told.out.contains("Agreement of CRM, portal, engine and ledger\n  100.000 %"), "{}", told.out);
     bench.run(&["--store", "kept", "verify", "--documents"]).ends(0);
     let again = bench.run(&[&small[..], &["--json"]].concat()).ends(0);
     assert!(again.out.contains("\"differing\":0"), "{}", again.out);
+}
+
+#[test]
+fn the_demo_over_http_ends_in_agreement_and_leaves_its_store() {
+    let bench = Bench::new();
+    let small = ["demo", "--store", "kept", "--records", "30", "--edits", "150", "--kills", "1"];
+    let told = bench.run(&small).ends(0);
+    assert!(told.out.contains("Agreement of CRM, portal and engine\n  100.000 %"), "{}", told.out);
+    bench.run(&["--store", "kept", "verify", "--documents"]).ends(0);
 }
 
 #[test]

@@ -94,7 +94,9 @@ impl Script {
                 let ids = house.account.ids("contacts");
                 let id = *self.chance.pick(&ids);
                 let set: Vec<(&str, &str)> = words.iter().map(|(field, value)| (field.crm, value.as_str())).collect();
-                house.account.edit("contacts", id, &set, &hubspot::By::user(7)).map_err(user)?;
+                // Colleagues are not alone: another app writes too.
+                let by = if self.chance.permille(150) { hubspot::By::app(90_210) } else { hubspot::By::user(7) };
+                house.account.edit("contacts", id, &set, &by).map_err(user)?;
                 house.account.shows("contacts", id, "email").unwrap_or_default()
             }
             On::Portal => {
