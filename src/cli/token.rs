@@ -1,9 +1,10 @@
 //! Tokens for the API: made, listed, revoked.
 
-use std::io::Write;
+use std::{io::Write, sync::Arc};
 
 use secrecy::ExposeSecret;
 use serde::Serialize;
+use serde_json::Value as Json;
 
 use super::{
     args::{NewToken as Asked, Token as Command},
@@ -15,7 +16,9 @@ use crate::{
     clock::{Clock, Millis, SystemClock},
     engine::EngineError,
     id::{RecordId, SideName},
+    manifest::Manifest,
     server::{NewToken, Token, Tokens},
+    service::{self, Order},
 };
 
 #[derive(Serialize)]
@@ -61,7 +64,10 @@ pub fn token(command: &Command, place: &Place, out: &mut dyn Write) -> Result<En
     }
     let tokens = Tokens::open(&place.store)?;
     match command {
-        Command::Create(asked) => create(asked, &tokens, place.json, out),
+        Command::Create(asked) => {
+            check(asked, &*manifest(place)?)?;
+            create(asked, &tokens, place.json, out)
+        }
         Command::List => list(&tokens, place.json, out),
         Command::Revoke { id } => {
             let token = tokens.revoke(id, SystemClock.now())?;
@@ -71,6 +77,40 @@ pub fn token(command: &Command, place: &Place, out: &mut dyn Write) -> Result<En
             }
             Ok(End::Done)
         }
+    }
+}
+
+/// The manifest that was named, or the one in force, also of a store that another process serves.
+fn manifest(place: &Place) -> Result<Arc<Manifest>, Failure> {
+    let named = place.manifest_text()?;
+    let text = match named {
+        Some(text) => Some(text),
+        None => service::ask(&place.store, &Order::Manifest)?
+            .and_then(|told| told.get("text").and_then(Json::as_str).map(str::to_owned)),
+    };
+    if let Some(text) = text {
+        return Ok(Arc::new(Manifest::parse(&text).map_err(EngineError::Manifest)?));
+    }
+    let open = place.open()?;
+    let manifest = open.engine.manifest()?;
+    open.close()?;
+    Ok(manifest)
+}
+
+/// Refuses a side or a role that the manifest does not have: a token for it would open nothing.
+fn check(asked: &Asked, manifest: &Manifest) -> Result<(), Failure> {
+    let refuse = |what: &str, name: &str, known: Vec<&str>| {
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        Err(Failure::Use(format!("the manifest has no {what} {name:?}; it has {known}")))
+    };
+    if manifest.side(&asked.side).is_none() {
+        return refuse("side", &asked.side, manifest.sides.iter().map(|side| &*side.name).collect());
+    }
+    match &asked.role {
+        Some(role) if !manifest.permissions.contains_key(role) => {
+            refuse("role", role, manifest.permissions.keys().map(String::as_str).collect())
+        }
+        _ => Ok(()),
     }
 }
 

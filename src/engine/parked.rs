@@ -1,6 +1,6 @@
 //! What waits for a person, and how a person lets it go on or gives it up.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use serde::Serialize;
 
@@ -13,7 +13,7 @@ use crate::{
     merge::{Existence, Record, record::SideState},
     projection,
     rulebook::EXISTENCE,
-    value::Value,
+    value::{Value, Veiled},
 };
 
 /// Why something waits.
@@ -31,7 +31,7 @@ pub enum ParkedKind {
 }
 
 /// Something that waits for a person. It holds no values; a reason may repeat the side's words.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct Parked {
     /// The record.
     pub record: RecordId,
@@ -46,6 +46,15 @@ pub struct Parked {
     /// Since when, by our clock.
     #[serde(rename = "since_ms")]
     pub since: Option<Millis>,
+}
+
+impl fmt::Debug for Parked {
+    // A side's words for a refusal repeat the value that it refused.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Parked");
+        shown.field("record", &self.record).field("side", &self.side).field("field", &self.field);
+        shown.field("kind", &self.kind).field("reason", &Veiled(&self.reason)).field("since", &self.since).finish()
+    }
 }
 
 impl Engine {

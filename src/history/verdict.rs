@@ -1,5 +1,7 @@
 //! Why a field is what it is: what won, by which rule, and what it won against.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use super::{
@@ -40,7 +42,7 @@ pub struct Word {
 }
 
 /// Why a field has its value.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, PartialEq, Serialize)]
 pub struct Verdict {
     /// The record.
     pub record: RecordId,
@@ -63,6 +65,16 @@ pub struct Verdict {
     pub others: Vec<Word>,
     /// All of it in a sentence.
     pub sentence: String,
+}
+
+impl fmt::Debug for Verdict {
+    // The sentence says the values.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Verdict");
+        shown.field("record", &self.record).field("field", &self.field).field("value", &self.value);
+        shown.field("reason", &self.reason).field("rule", &self.rule).field("disputed", &self.disputed);
+        shown.field("winner", &self.winner).field("others", &self.others).finish_non_exhaustive()
+    }
 }
 
 /// Who last changed a field.

@@ -284,7 +284,7 @@ async fn what_cannot_be_said_there_never_leaves() {
     let rig = rig().await;
     let id = rig.contact(&[]);
     let company = update("contact", id, &[("company", "company/portal:7")]);
-    assert_eq!(rig.deliver(company).await, Outcome::RetryAfter(5_000));
+    assert_eq!(rig.deliver(company).await, Outcome::NotYet(5_000));
     let nowhere = Write { link: None, ..update("contact", id, &[("phone", "1")]) };
     assert_eq!(refused(rig.deliver(nowhere).await).0, "HubSpot has no id for this record");
     let strange = Write { record: RecordId::new("note/1").expect("an id"), ..update("contact", id, &[("phone", "1")]) };
