@@ -469,8 +469,7 @@ impl Core {
 
 impl Links for Engine {
     fn record(&self, kind: &str, side: &SideName, link: &str) -> Option<RecordId> {
-        let stream = RecordId::on_side(kind, side, link).ok()?;
-        Some(self.canonical(&stream).unwrap_or(stream))
+        RecordId::on_side(kind, side, link).ok()
     }
 
     fn link(&self, record: &RecordId, side: &SideName) -> Option<Box<str>> {

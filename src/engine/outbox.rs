@@ -54,7 +54,8 @@ impl Core {
         let edition = self.book.newest();
         let connected = edition.sides.iter().filter(|(_, spec)| spec.connected).map(|(name, _)| name.clone());
         for side in connected.collect::<Vec<_>>() {
-            let plan = projection::plan(record.kind(), &state, &side, self.book.newest());
+            let mut plan = projection::plan(record.kind(), &state, &side, self.book.newest());
+            self.refer(record, &state, &side, &mut plan)?;
             let open = state.side(&side).is_some_and(|state| !state.in_flight.is_empty());
             let mut waits = open || plan.unread || !plan.puts.is_empty() || !plan.doubts.is_empty();
             if plan.makes() && !open {
@@ -266,10 +267,11 @@ impl Engine {
         drafts: &mut Vec<Draft>,
     ) -> Result<(), EngineError> {
         let state = core.hold(record)?.record.clone();
-        let plan = projection::plan(record.kind(), &state, side, core.book.newest());
         let key = core.rows.keys().find(|(of, id)| **of == *side && id == record).cloned();
         let Some(key) = key else { return Ok(()) };
         let side = key.0.clone();
+        let mut plan = projection::plan(record.kind(), &state, &side, core.book.newest());
+        core.refer(record, &state, &side, &mut plan)?;
         let at = core.book.on_side(&side, now);
         let open = state.side(&side).is_some_and(|state| !state.in_flight.is_empty());
         let link = origin_of(&state, &side).link;
@@ -280,6 +282,7 @@ impl Engine {
             return Ok(());
         }
         let stream = core.stream(record, &side, link.as_deref())?;
+        let shown = core.shown_references(record.kind(), state.side(&side), &plan.puts);
         let Some(row) = core.rows.get_mut(&key) else { return Ok(()) };
         if (open && row.unsent.is_none()) || plan.puts.is_empty() || plan.unread {
             let fields = if open || plan.unread { Vec::new() } else { plan.doubts };
@@ -289,7 +292,7 @@ impl Engine {
             return Ok(());
         }
         let write = Write::of(self, &side, record, stream, &state, plan.puts, row.attempts);
-        let write = Write { urgent: !row.bulk, ..write };
+        let write = Write { urgent: !row.bulk, shown, ..write };
         row.busy = true;
         if row.unsent.take().as_ref() != Some(&write.key) {
             drafts.push(write.sent_draft(&state, at));
@@ -401,6 +404,7 @@ impl Write {
             create: existence == Some(true),
             delete: existence == Some(false),
             fields,
+            shown: Vec::new(),
             key: key.to_string(),
             author,
             attempts,
@@ -465,8 +469,10 @@ impl Write {
         let shown =
             |put: &Put| state.side(&self.side)?.shown(&put.field).filter(|shown| shown.by_us).map(|shown| shown.at);
         let earlier = self.puts.iter().filter_map(shown).max();
-        let at = receipt.at.unwrap_or(at);
-        let at = earlier.map_or(at, |earlier| at.max(earlier.plus(1)));
+        let after = |at: Millis| earlier.map_or(at, |earlier| at.max(earlier.plus(1)));
+        // A reading that began before this moment may not have seen what was written beside the record.
+        let beside_at = after(at.plus(1));
+        let at = after(receipt.at.unwrap_or(at));
         let mut draft = self.draft(Kind::Receipt, state, at);
         draft.detail = Detail::Write(self.key.clone());
         let mut drafts = Vec::new();
@@ -480,7 +486,8 @@ impl Write {
         if let Some(tie) = drafts.first() {
             draft.record = side_record(tie).clone();
         }
-        drafts.push(draft.clone());
+        let (within, beside) = split(draft.clone(), &receipt.beside, beside_at);
+        drafts.extend([within].into_iter().chain(beside));
         for (field, value) in receipt.shows {
             let Some(put) = self.puts.iter().find(|put| put.field == field && put.value != value) else { continue };
             // The side has put a person's words into its own form: they are the person's all the same.
@@ -494,5 +501,20 @@ impl Write {
             drafts.push(other);
         }
         drafts
+    }
+}
+
+/// A receipt without the words on these fields, and one with them alone, at another time, if there are any.
+fn split(mut draft: Draft, fields: &[FieldName], at: Millis) -> (Draft, Option<Draft>) {
+    let both = std::mem::take(&mut draft.words).into_iter().zip(std::mem::take(&mut draft.carries));
+    let (beside, within): (Vec<_>, Vec<_>) = both.partition(|((field, _), _)| fields.contains(field));
+    let mut other = Draft { said_at: at, ..draft.clone() };
+    (other.words, other.carries) = beside.into_iter().unzip();
+    (draft.words, draft.carries) = within.into_iter().unzip();
+    // A receipt of nothing still ends the write, unless the other one does.
+    match (draft.words.is_empty(), other.words.is_empty()) {
+        (_, true) => (draft, None),
+        (true, false) => (other, None),
+        (false, false) => (draft, Some(other)),
     }
 }

@@ -251,6 +251,7 @@ fn seen(value: &str, at: Millis) -> Seen {
         field: phone(),
         value: number(value),
         changed: Some(at),
+        asked: None,
         author: Author::engine(),
         earlier: Vec::new(),
     };
