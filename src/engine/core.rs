@@ -100,6 +100,8 @@ pub(super) struct Core {
     pub(super) identity: Identity,
     /// Since when all that a side has is known, by its own clock.
     pub(super) populated: BTreeMap<SideName, Millis>,
+    /// The records that a side is making, as far as is known, each with the last event before the order for it left.
+    pub(super) being_made: BTreeMap<(SideName, RecordId), Seq>,
     /// The kinds with fields that name records, by the manifest in force.
     pub(super) referring: BTreeSet<String>,
 }
@@ -150,6 +152,7 @@ impl Core {
             turn: 0,
             identity: Identity::new(checkpoint.ties > 0),
             populated: BTreeMap::new(),
+            being_made: BTreeMap::new(),
             referring: BTreeSet::new(),
         }
     }
@@ -166,6 +169,11 @@ impl Core {
 
     pub fn checkpointed(&self) -> Seq {
         self.checkpointed
+    }
+
+    /// The newest event that has taken effect.
+    pub fn newest(&self) -> Seq {
+        self.last
     }
 
     pub fn newest_heard(&self) -> Hlc {
@@ -412,6 +420,7 @@ impl Core {
     /// Lets a statement about two records take effect: those that it joins are resolved as one, those that it parts anew.
     fn regroup(&mut self, log: &Log, event: &Event) -> Result<(), EngineError> {
         let Some(Regrouped { before, after }) = self.identity.take(&self.store, event)? else { return Ok(()) };
+        self.being_made.retain(|(_, id), _| !before.contains(id));
         let mut events: BTreeMap<RecordId, Vec<Heard>> = BTreeMap::new();
         let mut rows = Vec::new();
         for id in &before {

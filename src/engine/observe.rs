@@ -279,7 +279,8 @@ impl Reading<'_> {
         let shown = self.state.side(&self.ask.side).and_then(|state| state.shown(&seen.field));
         let known = shown.and_then(|shown| shown.newest.as_ref()) == Some(meant);
         let settled = confirmed.iter().any(|(field, value)| *field == seen.field && *value == seen.value);
-        let never_set = seen.value.is_null() && shown.is_none();
+        // A field that never showed anything and still does not was not cleared, also where a write to it came to nothing.
+        let never_set = seen.value.is_null() && shown.is_none_or(|shown| shown.newest.is_none());
         if settled || never_set || known && !is_doubt && !self.moved {
             return None;
         }

@@ -21,6 +21,9 @@ use crate::{
     value::Value,
 };
 
+/// How long what may be of our own making waits before it is looked at again, in milliseconds.
+const OURS_AGAIN: i64 = 2_000;
+
 /// A record that is not in agreement with a side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Row {
@@ -51,16 +54,19 @@ impl Core {
     fn look(&mut self, record: &RecordId, now: Millis) -> Result<Vec<Draft>, EngineError> {
         let mut drafts = Vec::new();
         let state = self.hold(record)?.record.clone();
+        drafts.extend(self.made_for(record, &state)?);
         let edition = self.book.newest();
         let connected = edition.sides.iter().filter(|(_, spec)| spec.connected).map(|(name, _)| name.clone());
         for side in connected.collect::<Vec<_>>() {
             let mut plan = projection::plan(record.kind(), &state, &side, self.book.newest());
             self.refer(record, &state, &side, &mut plan)?;
             let open = state.side(&side).is_some_and(|state| !state.in_flight.is_empty());
+            // Of one that left before the store was opened it is not known when.
+            self.note_making(&side, record, open && plan.makes(), Seq(0));
             let mut waits = open || plan.unread || !plan.puts.is_empty() || !plan.doubts.is_empty();
             if plan.makes() && !open {
                 match self.making(record, &state, &side)? {
-                    Making::Free => {}
+                    Making::Free | Making::Ours => {}
                     Making::Unpopulated | Making::Lacking => waits = false,
                     Making::Like(suggestion) => {
                         waits = false;
@@ -275,8 +281,12 @@ impl Engine {
         let at = core.book.on_side(&side, now);
         let open = state.side(&side).is_some_and(|state| !state.in_flight.is_empty());
         let link = origin_of(&state, &side).link;
-        let blocked = plan.makes() && !open && core.making(record, &state, &key.0)? != Making::Free;
-        if !open && (blocked || plan.puts.is_empty() && plan.doubts.is_empty() && !plan.unread) {
+        let making = if plan.makes() && !open { core.making(record, &state, &side)? } else { Making::Free };
+        if let Some(row) = core.rows.get_mut(&key).filter(|_| making == Making::Ours) {
+            row.not_before = now.plus(OURS_AGAIN);
+            return Ok(());
+        }
+        if !open && (making != Making::Free || plan.puts.is_empty() && plan.doubts.is_empty() && !plan.unread) {
             core.rows.remove(&key);
             core.rows_changed.insert(key);
             return Ok(());
@@ -294,6 +304,9 @@ impl Engine {
         let write = Write::of(self, &side, record, stream, &state, plan.puts, row.attempts);
         let write = Write { urgent: !row.bulk, shown, ..write };
         row.busy = true;
+        let left = core.newest();
+        core.note_making(&side, record, write.create, left);
+        let Some(row) = core.rows.get_mut(&key) else { return Ok(()) };
         if row.unsent.take().as_ref() != Some(&write.key) {
             drafts.push(write.sent_draft(&state, at));
         }
@@ -396,7 +409,8 @@ impl Write {
         let said: Vec<(&FieldName, &Value, &Vec<SaidId>, Option<Millis>)> =
             puts.iter().map(|put| (&put.field, &put.value, &put.carries, over(&put.field))).collect();
         let key = engine.record_key(record).said_id(&crate::codec::encode(&("write", side, said)));
-        let author = puts.first().map_or_else(Author::engine, |put| put.author.clone());
+        let person = puts.iter().map(|put| &put.author).find(|author| author.is_another());
+        let author = person.or(puts.first().map(|put| &put.author)).cloned().unwrap_or_else(Author::engine);
         Write {
             side: side.clone(),
             record: record.clone(),

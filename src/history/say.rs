@@ -229,10 +229,6 @@ impl Engine {
         let origin = Origin { side, link: Some(link), node: None };
         let mut draft = self.draft(principal, Kind::Create, record, origin, author, at)?;
         draft.words = set;
-        let manifest = self.manifest()?;
-        if let Some(kind) = manifest.kind(draft.record.kind()) {
-            draft.words.extend(kind.words_for(&draft.origin.side, &draft.author, &draft.words));
-        }
         draft.words.push((FieldName::new(EXISTENCE).expect("a good name"), Value::bool(true)));
         Ok(draft)
     }

@@ -270,18 +270,14 @@ impl Field {
 }
 
 impl RecordKind {
-    /// The words that follow from who makes a record on a side: for which contact and which company.
-    ///
-    /// What is said of these fields already stays, and a side whose edits of a field do not count says nothing of it.
-    pub fn words_for(&self, side: &SideName, author: &Author, said: &[(FieldName, Value)]) -> Vec<(FieldName, Value)> {
+    /// The words that follow from who made a record on a side: for which contact and which company. A side whose edits of a
+    /// field do not count says nothing of it.
+    pub fn words_for(&self, side: &SideName, author: &Author) -> Vec<(FieldName, Value)> {
         let MadeFor { contact, company } = &self.made_for;
         let word = |field: &Option<FieldName>, id: &Option<Box<str>>| {
             let (name, id) = (field.as_ref()?, id.as_deref()?);
             let spec = &self.fields.get(name)?.spec;
-            if !spec.counts(side) || said.iter().any(|(field, _)| field == name) {
-                return None;
-            }
-            let kind = spec.kind.refers_to()?;
+            let kind = spec.kind.refers_to().filter(|_| spec.counts(side))?;
             // A side may name them by its own ids, or by ours.
             let ours = RecordId::new(id).ok().filter(|ours| ours.kind() == kind);
             let named = Value::text(&ours.or_else(|| RecordId::on_side(kind, side, id).ok())?);

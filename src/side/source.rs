@@ -64,4 +64,9 @@ pub trait Links: Send + Sync {
 
     /// The side's own id of a record; `None` where the side has none.
     fn link(&self, record: &RecordId, side: &SideName) -> Option<Box<str>>;
+
+    /// Whether a record is known by other ids as well.
+    fn is_linked(&self, _record: &RecordId) -> bool {
+        false
+    }
 }

@@ -30,6 +30,7 @@ mod pull;
 mod readme;
 mod rebuild;
 mod reference;
+mod relations;
 mod scripted;
 mod sending;
 mod service;

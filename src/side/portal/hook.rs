@@ -12,7 +12,6 @@ use crate::{
     clock::Millis,
     event::{Author, Detail, Draft, Kind, Origin},
     id::{FieldName, Hashing, RecordId},
-    manifest::RecordKind,
     rulebook::EXISTENCE,
     side::translate::Translation,
     value::Value,
@@ -148,12 +147,7 @@ impl Message<'_> {
             draft.detail = Detail::Other { record: record(other)?, label: "merged".to_owned() };
         }
         match kind {
-            Some(kind) => {
-                self.say(kind, words, &mut drafts, heard)?;
-                if let Some(agreed) = self.translation.manifest().kind(kind) {
-                    drafts.add_made_for(agreed);
-                }
-            }
+            Some(kind) => self.say(kind, words, &mut drafts, heard)?,
             None => {
                 heard.unmapped += 1;
                 heard.unmapped_fields += words.len() as u64;
@@ -217,14 +211,6 @@ impl Drafts<'_> {
                 let draft = self.push(Kind::Edit, vec![(field, value)]);
                 (draft.said_at, draft.author) = (at, by);
             }
-        }
-    }
-
-    /// Adds for whom a record was made, to the statement that says so.
-    fn add_made_for(&mut self, kind: &RecordKind) {
-        let said: Vec<(FieldName, Value)> = self.list.iter().flat_map(|draft| draft.words.iter().cloned()).collect();
-        if let Some(made) = self.list.iter_mut().find(|draft| draft.kind == Kind::Create) {
-            made.words.extend(kind.words_for(&made.origin.side, &made.author, &said));
         }
     }
 
