@@ -21,6 +21,7 @@ mod life;
 mod manifest;
 mod manifest_faults;
 mod manifest_schema;
+mod many_sides;
 mod merged;
 mod permissions;
 mod planted;
