@@ -293,6 +293,8 @@ impl Engine {
         }
         let stream = core.stream(record, &side, link.as_deref())?;
         let shown = core.shown_references(record.kind(), state.side(&side), &plan.puts);
+        let left = core.newest();
+        core.note_making(&side, record, plan.makes(), left);
         let Some(row) = core.rows.get_mut(&key) else { return Ok(()) };
         if (open && row.unsent.is_none()) || plan.puts.is_empty() || plan.unread {
             let fields = if open || plan.unread { Vec::new() } else { plan.doubts };
@@ -304,9 +306,6 @@ impl Engine {
         let write = Write::of(self, &side, record, stream, &state, plan.puts, row.attempts);
         let write = Write { urgent: !row.bulk, shown, ..write };
         row.busy = true;
-        let left = core.newest();
-        core.note_making(&side, record, write.create, left);
-        let Some(row) = core.rows.get_mut(&key) else { return Ok(()) };
         if row.unsent.take().as_ref() != Some(&write.key) {
             drafts.push(write.sent_draft(&state, at));
         }

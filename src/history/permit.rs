@@ -157,9 +157,7 @@ impl Limited {
         target: &RecordId,
     ) -> bool {
         let Some(kind) = self.manifest.kind(id.kind()) else { return false };
-        let references = kind.fields.iter().filter(|(_, field)| match &field.spec.kind {
-            kind => kind.refers_to() == Some(target.kind()),
-        });
+        let references = kind.fields.iter().filter(|(_, field)| field.spec.kind.refers_to() == Some(target.kind()));
         let leads = |value: &Value| {
             let named = value.as_text().and_then(|text| RecordId::new(text).ok());
             named.and_then(|named| canonical(engine, &named)).is_some_and(|named| named == *target)

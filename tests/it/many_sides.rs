@@ -223,14 +223,14 @@ fn lives(parts: &[&Part], seed: u64, edits: u64) {
 
 #[test]
 fn three_sides_end_in_agreement() {
-    for seed in 0..suites::cases(4, 40, 400) {
+    for seed in 0..suites::cases(1, 5, 400) {
         lives(&[&CRM, &PORTAL, &BILLING], suites::first_seed() + seed, 150);
     }
 }
 
 #[test]
 fn five_sides_end_in_agreement() {
-    for seed in 0..suites::cases(4, 40, 400) {
+    for seed in 0..suites::cases(1, 5, 400) {
         lives(&[&CRM, &PORTAL, &BILLING, &FEED, &ARCHIVE], suites::first_seed() + 1_000 + seed, 200);
     }
 }

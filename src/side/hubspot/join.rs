@@ -31,7 +31,7 @@ impl HubSpot {
         ids: &[&str],
         urgency: Urgency,
     ) -> Result<HashMap<String, Vec<String>>, Trouble> {
-        let mut all: HashMap<String, Vec<Other>> = HashMap::new();
+        let mut all = Others::new();
         let mut parts: Vec<Vec<Next>> =
             ids.chunks(READ_MOST).map(|part| part.iter().map(Next::first).collect()).collect();
         while let Some(part) = parts.pop() {
@@ -93,6 +93,9 @@ impl HubSpot {
     }
 }
 
+/// By the id of a record those that it is joined with.
+type Others = HashMap<String, Vec<Other>>;
+
 /// What a record is to be joined with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Target {
@@ -132,8 +135,8 @@ impl Next {
 }
 
 /// Reads which records each is joined with, and what of it is on further pages; `None` if the answer is not one.
-fn of_each(json: &Json, join: &Join, asked: &[&str]) -> Option<(HashMap<String, Vec<Other>>, Vec<Next>)> {
-    let mut all: HashMap<String, Vec<Other>> = HashMap::new();
+fn of_each(json: &Json, join: &Join, asked: &[&str]) -> Option<(Others, Vec<Next>)> {
+    let mut all = Others::new();
     let mut more = Vec::new();
     for row in json.get("results")?.as_array()? {
         let Some(from) = row.pointer("/from/id").map(id_text) else { continue };
