@@ -68,6 +68,8 @@
 //! - **Tie**: a statement that two records are one (linked, absorbed) or two (parted); of those about one pair the newest counts.
 //! - **Canonical id**: the least id among records that are tied, under which they are resolved as one. The others are its
 //!   **aliases**, each of which asks for it.
+//! - **Reference**: a field that names another record, or several; an association on a side is one. A word names records by its
+//!   side's own ids and means them by their canonical ones.
 //! - **Suggestion**: a record that a side may have already under another id, as far as the fields of `match_on` tell.
 //! - **Principal**: who asks or edits: the operator, or a person in a **role** of the manifest, with its rows and fields.
 //! - **Rulebook**: which rules, and which clock offsets, were in force when ([`rulebook`]); made from events as well.

@@ -97,6 +97,10 @@ pub(super) struct Core {
     pub(super) identity: Identity,
     /// Since when all that a side has is known, by its own clock.
     pub(super) populated: BTreeMap<SideName, Millis>,
+    /// The records that a side is making, as far as is known, each with the last event before the order for it left.
+    pub(super) being_made: BTreeMap<(SideName, RecordId), Seq>,
+    /// The kinds with fields that name records, by the manifest in force.
+    pub(super) referring: BTreeSet<String>,
 }
 
 /// Reads an event by its place and checks its payload.
@@ -145,6 +149,8 @@ impl Core {
             turn: 0,
             identity: Identity::new(checkpoint.ties > 0),
             populated: BTreeMap::new(),
+            being_made: BTreeMap::new(),
+            referring: BTreeSet::new(),
         }
     }
 
@@ -160,6 +166,11 @@ impl Core {
 
     pub fn checkpointed(&self) -> Seq {
         self.checkpointed
+    }
+
+    /// The newest event that has taken effect.
+    pub fn newest(&self) -> Seq {
+        self.last
     }
 
     pub fn newest_heard(&self) -> Hlc {
@@ -186,6 +197,7 @@ impl Core {
                 Arc::make_mut(&mut self.book).add_edition(event.header.said_at, text, edition(&manifest));
                 if self.book.newest_text() == Some(text) {
                     self.manifest = Arc::new(manifest);
+                    self.note_referring();
                 }
             }
             Detail::Clock(ahead) => {
@@ -338,6 +350,8 @@ impl Core {
 
     fn apply_record(&mut self, log: &Log, record: &RecordId, heard: &Heard) -> Result<(), EngineError> {
         self.hold(record)?;
+        let meant = self.meaning(heard)?;
+        let heard = meant.as_ref().unwrap_or(heard);
         let matched = self.match_keys(record, &self.held[record].record);
         let held = self.held.get_mut(record).expect("the record was just put in memory");
         let before = Share::of(&held.record);
@@ -351,6 +365,16 @@ impl Core {
         }
         let matches = self.match_keys(record, &self.held[record].record);
         self.note_matches(record, &matched, &matches)
+    }
+
+    /// An event that names records, as it is meant; `None`: it names none.
+    fn meaning(&self, heard: &Heard) -> Result<Option<Heard>, EngineError> {
+        if !self.note_named(&heard.event)? {
+            return Ok(None);
+        }
+        let mut meant = heard.clone();
+        self.understand(&mut meant.event)?;
+        Ok(Some(meant))
     }
 
     /// Resolves a record in memory anew from its events in the log, and one more; `before` is what it added to the totals.
@@ -386,6 +410,7 @@ impl Core {
     /// Resolves a record anew from its events in the log, and one more.
     fn refold(&self, log: &Log, held: &mut Held, more: Option<&Heard>) -> Result<(), EngineError> {
         let mut events = read_line(log, &self.key, &held.line)?;
+        self.understand_all(&mut events)?;
         events.extend(more.filter(|heard| held.line.position(heard.seq).is_none()).cloned());
         (held.record, held.line) = merge::fold(&events, &self.book);
         Ok(())
@@ -394,6 +419,7 @@ impl Core {
     /// Lets a statement about two records take effect: those that it joins are resolved as one, those that it parts anew.
     fn regroup(&mut self, log: &Log, event: &Event) -> Result<(), EngineError> {
         let Some(Regrouped { before, after }) = self.identity.take(&self.store, event)? else { return Ok(()) };
+        self.being_made.retain(|(_, id), _| !before.contains(id));
         let mut events: BTreeMap<RecordId, Vec<Heard>> = BTreeMap::new();
         let mut rows = Vec::new();
         for id in &before {
@@ -408,8 +434,9 @@ impl Core {
             };
             self.adjust(Share::of(&held.record), Share::default());
             self.held_bytes = self.held_bytes.saturating_sub(size_of(&held));
-            for heard in read_line(log, &self.key, &held.line)? {
+            for mut heard in read_line(log, &self.key, &held.line)? {
                 let id = self.canonical(&heard.event.header.record)?;
+                self.understand(&mut heard.event)?;
                 events.entry(id).or_default().push(heard);
             }
             rows.extend(self.take_rows(id, &held.record)?);
@@ -423,7 +450,8 @@ impl Core {
             self.held.insert(id.clone(), held);
             self.touched.insert(id);
         }
-        self.put_rows(rows)
+        self.put_rows(rows)?;
+        self.refold_referring(log, &after)
     }
 
     /// Manifests and clocks change how conflicts are judged, so records with any are resolved anew.
@@ -447,7 +475,7 @@ impl Core {
         Ok(())
     }
 
-    fn refold_one(&mut self, log: &Log, record: &RecordId) -> Result<(), EngineError> {
+    pub(super) fn refold_one(&mut self, log: &Log, record: &RecordId) -> Result<(), EngineError> {
         let before = Share::of(&self.hold(record)?.record);
         self.refold_held(log, record, before, None)?;
         let matches = self.match_keys(record, &self.held[record].record);
@@ -566,7 +594,8 @@ impl Core {
             let line = Line::from_entries(
                 kept.map(|entry| merge::line::Entry { parents: Vec::new(), ..entry.clone() }).collect(),
             );
-            let events = read_line(log, &self.key, &line)?;
+            let mut events = read_line(log, &self.key, &line)?;
+            self.understand_all(&mut events)?;
             (held.record, held.line) =
                 if events.is_empty() { Default::default() } else { merge::fold(&events, &self.book) };
             held.dirty = true;

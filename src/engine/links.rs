@@ -16,11 +16,11 @@ use super::{
 use crate::{
     clock::Millis,
     event::{Author, Detail, Draft, Kind, Origin},
-    id::{FieldName, RecordId, SideName},
-    manifest::{self, LinkRule},
-    merge::{Existence, Record},
+    id::{FieldName, RecordId, Seq, SideName},
+    manifest::{self, LinkRule, MadeFor},
+    merge::{Existence, Field, Record},
     projection,
-    rulebook::PERSON,
+    rulebook::{EXISTENCE, PERSON},
     side::Links,
     state::TieKind,
     value::{Value, View},
@@ -76,6 +76,8 @@ pub(super) enum Making {
     Lacking,
     /// Something there could be the same.
     Like(Suggestion),
+    /// It may be what a write of ours, of which nothing is known yet, has made of another record.
+    Ours,
 }
 
 /// A field by which records are matched, and its value as the index has it.
@@ -230,7 +232,56 @@ impl Core {
         if kind.is_some_and(lacks) {
             return Ok(Making::Lacking);
         }
+        if self.may_be_ours(id, record) {
+            return Ok(Making::Ours);
+        }
         Ok(self.suggestion(id, record, side)?.map_or(Making::Free, Making::Like))
+    }
+
+    /// Whether a record may be what a write under way has made: nobody but us has said anything of it, and its side is making
+    /// one of its kind.
+    ///
+    /// A side may tell of what it made before it answers, and the answer may be lost.
+    fn may_be_ours(&self, id: &RecordId, record: &Record) -> bool {
+        let mut said = record.fields.iter().flat_map(|field| &field.candidates);
+        let mut at = record.sides.iter().filter(|state| state.link.is_some());
+        let being_made = |side: &SideName| {
+            let theirs = self.being_made.iter().filter(|((of, _), left)| of == side && **left < record.last);
+            theirs.into_iter().any(|((_, other), _)| other.kind() == id.kind() && other != id)
+        };
+        !self.being_made.is_empty() && said.all(|word| !word.author.is_another()) && at.any(|at| being_made(&at.side))
+    }
+
+    /// Notes whether a side is making a record, as far as is known, and that the order for it left after an event.
+    pub fn note_making(&mut self, side: &SideName, record: &RecordId, makes: bool, left: Seq) {
+        let key = (side.clone(), record.clone());
+        match makes {
+            true => drop(self.being_made.entry(key).or_insert(left)),
+            false => drop(self.being_made.remove(&key)),
+        }
+    }
+
+    /// For whom a record was made, by who made it, where nobody has said anything of that.
+    ///
+    /// It is said as a person's decision: the side on which it was made does not show it yet.
+    pub fn made_for(&self, id: &RecordId, record: &Record) -> Result<Option<Draft>, EngineError> {
+        let Some(kind) = self.manifest.kind(id.kind()).filter(|kind| kind.made_for != MadeFor::default()) else {
+            return Ok(None);
+        };
+        let made = record.field(EXISTENCE).filter(|_| record.existence == Existence::Alive).map(Field::winner);
+        let Some(made) = made.filter(|made| made.author.is_another()) else { return Ok(None) };
+        let mut words = kind.words_for(&made.origin.side, &made.author);
+        words.retain(|(field, _)| record.field(field).is_none());
+        if words.is_empty() {
+            return Ok(None);
+        }
+        let stream = self.stream(id, &made.origin.side, made.origin.link.as_deref())?;
+        let at = self.book.corrected(&made.origin.side, made.said_at);
+        let origin = Origin::side(SideName::new(PERSON).expect("a good name"));
+        let mut draft = Draft::new(Kind::Decide, stream, origin, at, made.author.clone());
+        draft.words = words;
+        draft.detail = Detail::Reason("for whom the record was made".to_owned());
+        Ok(Some(draft))
     }
 
     /// The link that a certain match makes, where the manifest lets it count.
@@ -479,13 +530,17 @@ impl Core {
 
 impl Links for Engine {
     fn record(&self, kind: &str, side: &SideName, link: &str) -> Option<RecordId> {
-        let stream = RecordId::on_side(kind, side, link).ok()?;
-        Some(self.canonical(&stream).unwrap_or(stream))
+        RecordId::on_side(kind, side, link).ok()
     }
 
     fn link(&self, record: &RecordId, side: &SideName) -> Option<Box<str>> {
         let core = self.core().ok()?;
         let state = core.peek(record).ok()??;
         state.side(side).and_then(|state| state.link.clone())
+    }
+
+    fn is_linked(&self, record: &RecordId) -> bool {
+        let members = self.core().ok().and_then(|core| core.identity.members(&core.store, record).ok());
+        members.is_some_and(|members| members.len() > 1)
     }
 }

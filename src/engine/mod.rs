@@ -16,6 +16,7 @@ mod observe;
 mod outbox;
 mod parked;
 mod peek;
+mod reference;
 mod rejudge;
 mod replay;
 mod sightings;

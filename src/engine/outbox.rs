@@ -23,6 +23,8 @@ use crate::{
 
 /// How far our guess of a side's clock may be behind it, in milliseconds.
 const GUESS_MOST: i64 = 10_000;
+/// How long what may be of our own making waits before it is looked at again, in milliseconds.
+const OURS_AGAIN: i64 = 2_000;
 
 /// A record that is not in agreement with a side.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,17 +63,24 @@ impl Core {
     fn look(&mut self, record: &RecordId, now: Millis) -> Result<Vec<Draft>, EngineError> {
         let mut drafts = Vec::new();
         let state = self.hold(record)?.record.clone();
+        drafts.extend(self.made_for(record, &state)?);
         let edition = self.book.newest();
         let connected = edition.sides.iter().filter(|(_, spec)| spec.connected).map(|(name, _)| name.clone());
         for side in connected.collect::<Vec<_>>() {
-            let projecting = trace::project(record, &side);
-            let plan = projecting.in_scope(|| projection::plan(record.kind(), &state, &side, self.book.newest()));
-            trace::projected(&projecting, &plan);
+            let mut plan = {
+                let projecting = trace::project(record, &side);
+                let plan = projecting.in_scope(|| projection::plan(record.kind(), &state, &side, self.book.newest()));
+                trace::projected(&projecting, &plan);
+                plan
+            };
+            self.refer(record, &state, &side, &mut plan)?;
             let open = state.side(&side).is_some_and(|state| !state.in_flight.is_empty());
+            // Of one that left before the store was opened it is not known when.
+            self.note_making(&side, record, open && plan.makes(), Seq(0));
             let mut waits = open || plan.unread || !plan.puts.is_empty() || !plan.doubts.is_empty();
             if plan.makes() && !open {
                 match self.making(record, &state, &side)? {
-                    Making::Free => {}
+                    Making::Free | Making::Ours => {}
                     Making::Unpopulated | Making::Lacking => waits = false,
                     Making::Like(suggestion) => {
                         waits = false;
@@ -275,22 +284,30 @@ impl Engine {
         drafts: &mut Vec<Draft>,
     ) -> Result<(), EngineError> {
         let state = core.hold(record)?.record.clone();
-        let plan = projection::plan(record.kind(), &state, side, core.book.newest());
         let Ok(side) = SideName::new(side) else { return Ok(()) };
         let key = (side.clone(), record.clone());
         if !core.rows.contains_key(&key) {
             return Ok(());
         }
+        let mut plan = projection::plan(record.kind(), &state, &side, core.book.newest());
+        core.refer(record, &state, &side, &mut plan)?;
         let at = core.book.on_side(&side, now);
         let open = state.side(&side).is_some_and(|state| !state.in_flight.is_empty());
         let link = origin_of(&state, &side).link;
-        let blocked = plan.makes() && !open && core.making(record, &state, &key.0)? != Making::Free;
-        if !open && (blocked || plan.puts.is_empty() && plan.doubts.is_empty() && !plan.unread) {
+        let making = if plan.makes() && !open { core.making(record, &state, &side)? } else { Making::Free };
+        if let Some(row) = core.rows.get_mut(&key).filter(|_| making == Making::Ours) {
+            row.not_before = now.plus(OURS_AGAIN);
+            return Ok(());
+        }
+        if !open && (making != Making::Free || plan.puts.is_empty() && plan.doubts.is_empty() && !plan.unread) {
             core.rows.remove(&key);
             core.rows_changed.insert(key);
             return Ok(());
         }
         let stream = core.stream(record, &side, link.as_deref())?;
+        let shown = core.shown_references(record.kind(), state.side(&side), &plan.puts);
+        let left = core.newest();
+        core.note_making(&side, record, plan.makes(), left);
         let Some(row) = core.rows.get_mut(&key) else { return Ok(()) };
         if (open && row.unsent.is_none()) || plan.puts.is_empty() || plan.unread {
             let fields = if open || plan.unread { Vec::new() } else { plan.doubts };
@@ -300,7 +317,7 @@ impl Engine {
             return Ok(());
         }
         let write = Write::of(self, &side, record, stream, &state, plan.puts, row.attempts);
-        let write = Write { urgent: !row.bulk, ..write };
+        let write = Write { urgent: !row.bulk, shown, ..write };
         row.busy = true;
         if row.unsent.take().as_ref() != Some(&write.key) {
             drafts.push(write.sent_draft(&state, at));
@@ -405,7 +422,8 @@ impl Write {
         let said: Vec<(&FieldName, &Value, &Vec<SaidId>, Option<Millis>)> =
             puts.iter().map(|put| (&put.field, &put.value, &put.carries, over(&put.field))).collect();
         let key = engine.record_key(record).said_id(&crate::codec::encode(&("write", side, said)));
-        let author = puts.first().map_or_else(Author::engine, |put| put.author.clone());
+        let person = puts.iter().map(|put| &put.author).find(|author| author.is_another());
+        let author = person.or(puts.first().map(|put| &put.author)).cloned().unwrap_or_else(Author::engine);
         Write {
             side: side.clone(),
             record: record.clone(),
@@ -413,6 +431,7 @@ impl Write {
             create: existence == Some(true),
             delete: existence == Some(false),
             fields,
+            shown: Vec::new(),
             key: key.to_string(),
             author,
             attempts,
@@ -496,6 +515,8 @@ impl Write {
     ///
     /// A side's own id that comes with it is tied to the record first.
     fn receipt_drafts(&self, state: &Record, receipt: Receipt, at: Millis, own_ids: bool) -> Vec<Draft> {
+        // A reading that began before this moment may not have seen what was written beside the record.
+        let beside_at = self.after_ours(state, at.plus(1));
         let at = self.after_ours(state, receipt.at.unwrap_or(at));
         let mut draft = self.draft(Kind::Receipt, state, at);
         draft.detail = Detail::Write(self.key.clone());
@@ -510,7 +531,8 @@ impl Write {
         if let Some(tie) = drafts.first() {
             draft.record = side_record(tie).clone();
         }
-        drafts.push(draft.clone());
+        let (within, beside) = split(draft.clone(), &receipt.beside, beside_at);
+        drafts.extend([within].into_iter().chain(beside));
         for (field, value) in receipt.shows {
             let Some(put) = self.puts.iter().find(|put| put.field == field && put.value != value) else { continue };
             // The side has put a person's words into its own form: they are the person's all the same.
@@ -524,5 +546,20 @@ impl Write {
             drafts.push(other);
         }
         drafts
+    }
+}
+
+/// A receipt without the words on these fields, and one with them alone, at another time, if there are any.
+fn split(mut draft: Draft, fields: &[FieldName], at: Millis) -> (Draft, Option<Draft>) {
+    let both = std::mem::take(&mut draft.words).into_iter().zip(std::mem::take(&mut draft.carries));
+    let (beside, within): (Vec<_>, Vec<_>) = both.partition(|((field, _), _)| fields.contains(field));
+    let mut other = Draft { said_at: at, ..draft.clone() };
+    (other.words, other.carries) = beside.into_iter().unzip();
+    (draft.words, draft.carries) = within.into_iter().unzip();
+    // A receipt of nothing still ends the write, unless the other one does.
+    match (draft.words.is_empty(), other.words.is_empty()) {
+        (_, true) => (draft, None),
+        (true, false) => (other, None),
+        (false, false) => (draft, Some(other)),
     }
 }

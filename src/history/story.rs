@@ -49,7 +49,10 @@ impl Story {
     pub fn event(&self, reader: &Reader, entry: u32) -> Result<(EventId, Seq, Event), EngineError> {
         let entry = &self.line.entries()[entry as usize];
         let (id, event) = reader.engine.stored_event(entry.seq, entry.place)?;
-        Ok((id, entry.seq, event))
+        let mut heard = [Heard { seq: entry.seq, place: entry.place, event }];
+        reader.engine.understand_all(&mut heard)?;
+        let [heard] = heard;
+        Ok((id, heard.seq, heard.event))
     }
 
     /// All events of the line with their ids, in its order; they are read once.
@@ -71,6 +74,7 @@ fn read(reader: &Reader, line: &Line) -> Result<(Vec<EventId>, Vec<Heard>), Engi
         ids.push(id);
         events.push(Heard { seq: entry.seq, place: entry.place, event });
     }
+    reader.engine.understand_all(&mut events)?;
     Ok((ids, events))
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{
-    ANY, Field, LinkRule, RecordKind,
+    ANY, Field, LinkRule, RecordKind, attribution,
     block::{self, Block, entries},
     check,
     fault::{At, Faults, List, among},
@@ -17,7 +17,8 @@ use crate::{
     id::{FieldName, SideName},
 };
 
-pub(super) const KIND: &[&str] = &["sides", "match_on", "links", "deletes", "rule", "fields", "checks"];
+pub(super) const KIND: &[&str] =
+    &["sides", "match_on", "links", "deletes", "rule", "fields", "checks", "author", "made_for"];
 pub(super) const DELETES: &[(&str, DeleteRule)] =
     &[("manual", DeleteRule::Manual), ("delete_wins", DeleteRule::DeleteWins), ("edit_wins", DeleteRule::EditWins)];
 
@@ -107,6 +108,10 @@ fn kind(key: &Key, node: &Node, given: &Given<'_>, kinds: &[String], faults: &mu
         block.get("match_on").map(|node| match_on(node, &block.of("match_on"), &field_names(block.node), faults));
     let checks =
         block.get("checks").map(|node| check::read(node, &block.of("checks"), &field_names(block.node), faults));
+    let fields = fields?;
+    let author = block.get("author").map(|node| attribution::author(node, &block.of("author"), given.sides, faults));
+    let made_for =
+        block.get("made_for").map(|node| attribution::made_for(node, &block.of("made_for"), &fields, faults));
     block.done();
     Some(RecordKind {
         sides,
@@ -114,8 +119,10 @@ fn kind(key: &Key, node: &Node, given: &Given<'_>, kinds: &[String], faults: &mu
         links: links.unwrap_or_default(),
         deletes: deletes.unwrap_or(given.deletes),
         rule,
-        fields: fields?,
+        fields,
         checks: checks.unwrap_or_default(),
+        author: author.unwrap_or_default(),
+        made_for: made_for.unwrap_or_default(),
     })
 }
 

@@ -59,6 +59,9 @@ pub struct SeenField {
     pub value: Value,
     /// When it last changed, by the side's clock; `None`: the side keeps only the record's time.
     pub changed: Option<Millis>,
+    /// When the side was asked, by our clock: only for a field that the side keeps beside the record, so that the record's
+    /// time need not say when it changed.
+    pub asked: Option<Millis>,
     /// Who changed it last, where the side says.
     pub author: Author,
     /// What it showed before, newest first, as far as the side remembers.
@@ -81,7 +84,7 @@ pub struct Past {
 impl SeenField {
     /// A field without any history.
     pub fn plain(field: FieldName, value: Value, changed: Option<Millis>) -> Self {
-        SeenField { field, value, changed, author: Author::default(), earlier: Vec::new() }
+        SeenField { field, value, changed, asked: None, author: Author::default(), earlier: Vec::new() }
     }
 }
 

@@ -25,6 +25,9 @@ pub struct Write {
     pub delete: bool,
     /// The fields that differ, with their values; null clears one.
     pub fields: Vec<(FieldName, Value)>,
+    /// What the side was last known to show of those fields that name several records: a side that keeps these one by one
+    /// is told what came and what went, so that what a colleague has added meanwhile stays.
+    pub shown: Vec<(FieldName, Value)>,
     /// Under this key the write may be repeated without harm.
     pub key: String,
     /// Who said the first of the values.
@@ -50,6 +53,7 @@ impl Write {
             create: false,
             delete: false,
             fields: Vec::new(),
+            shown: Vec::new(),
             key: key.to_owned(),
             author: Author::default(),
             attempts: 0,
@@ -101,6 +105,9 @@ pub struct Receipt {
     pub link: Option<Box<str>>,
     /// The side's own time of the write; `None`: it does not say.
     pub at: Option<Millis>,
+    /// The written fields that the side keeps beside the record, such as associations: `at` is not their time, and what
+    /// they are read to show is dated by when the side was [asked](super::SeenField::asked).
+    pub beside: Vec<FieldName>,
     /// What the side now shows of the written fields, as far as it says; a field it does not speak of shows what was sent.
     pub shows: Vec<(FieldName, Value)>,
 }

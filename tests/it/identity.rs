@@ -119,7 +119,7 @@ impl World {
 
     fn taken(&self, write: Write, link: Option<&str>) {
         self.clock.advance(10);
-        let receipt = Receipt { link: link.map(Into::into), at: Some(self.clock.now()), shows: Vec::new() };
+        let receipt = Receipt { link: link.map(Into::into), at: Some(self.clock.now()), ..Receipt::default() };
         self.engine().outcome(vec![(write, Outcome::Applied(receipt))]).expect("it is told");
     }
 
@@ -371,7 +371,7 @@ fn two_writes_in_one_moment_of_a_side_are_two() {
         world.say("portal", "u7", now + 1, &[("phone", phone)]);
         let write = world.due("crm").remove(0);
         // The side's clock stands.
-        let receipt = Receipt { link: Some("501".into()), at: Some(Millis(1_000_010)), shows: Vec::new() };
+        let receipt = Receipt { link: Some("501".into()), at: Some(Millis(1_000_010)), ..Receipt::default() };
         world.engine().outcome(vec![(write, Outcome::Applied(receipt))]).expect("it is told");
         assert!(world.due("crm").is_empty(), "{phone} is there");
         world.clock.advance(5);
@@ -472,7 +472,7 @@ fn an_echo_stays_one_when_the_next_write_leaves_in_its_moment() {
     let mut echo = Draft::new(Kind::Edit, id("contact/crm:501"), origin, echoed, author);
     echo.words = vec![(field("phone"), Value::text("2"))];
     world.engine().say(vec![echo]).expect("it is said");
-    let receipt = Receipt { link: Some("501".into()), at: Some(echoed), shows: Vec::new() };
+    let receipt = Receipt { link: Some("501".into()), at: Some(echoed), ..Receipt::default() };
     world.engine().outcome(vec![(write, Outcome::Applied(receipt))]).expect("it is told");
     world.clock.set(echoed.plus(-1));
     let write = world.due("crm").remove(0);

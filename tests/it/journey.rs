@@ -41,8 +41,7 @@ pub fn world_on(seed: u64, faults: Faults, checkpoint_every: u64, disk: Option<A
     let setting = Setting {
         store: dir.path().join("store"),
         manifest: script::MANIFEST.to_owned(),
-        sides: [script::crm(), script::portal()],
-        batch_most: [100, 10],
+        sides: vec![(script::crm(), 100), (script::portal(), 10)],
         faults,
         seed,
         begins: Millis(1_750_000_000_000),

@@ -30,8 +30,7 @@ fn rig_with(manifest: &str, faults: Faults) -> Rig {
     let setting = Setting {
         store: dir.path().join("store"),
         manifest: manifest.to_owned(),
-        sides: [script::crm(), script::portal()],
-        batch_most: [100, 10],
+        sides: vec![(script::crm(), 100), (script::portal(), 10)],
         faults,
         seed: 3,
         begins: Millis(1_750_000_000_000),

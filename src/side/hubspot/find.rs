@@ -194,7 +194,7 @@ impl HubSpot {
     fn is_known(&self, kind: &str, id: &str) -> bool {
         let own = RecordId::on_side(kind, self.side(), id).ok();
         let record = self.links.record(kind, self.side(), id);
-        record.is_some() && record != own
+        record.is_some() && record != own || own.is_some_and(|own| self.links.is_linked(&own))
     }
 }
 

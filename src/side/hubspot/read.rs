@@ -92,6 +92,7 @@ impl HubSpot {
         // What is asked of a merged record by its old id has no associations.
         let ids: Vec<&str> = rows.values().filter(|row| !row.archived).map(|row| row.id.as_str()).collect();
         let mut joined = Vec::new();
+        let asked = self.client.now();
         for join in joins {
             joined.push((join, self.joined_with(looking.shape, join, &ids, looking.urgency).await));
         }
@@ -99,9 +100,11 @@ impl HubSpot {
             let mut seen = self.seen(looking, row);
             for (join, others) in joined.iter().filter(|_| seen.found) {
                 let others = others.as_ref().map_err(Trouble::unread)?;
-                if let Some(other) = others.get(&row.id) {
-                    let heard = self.translation.hear_text(&looking.shape.kind, &join.field, other.as_deref());
-                    seen.fields.push(SeenField::plain(join.field.clone(), heard.value, None));
+                if let Some(ids) = others.get(&row.id) {
+                    let text = ids.join(";");
+                    let heard = self.translation.hear_text(&looking.shape.kind, &join.field, Some(&text));
+                    let plain = SeenField::plain(join.field.clone(), heard.value, None);
+                    seen.fields.push(SeenField { asked: Some(asked), ..plain });
                 }
             }
             Ok(seen)

@@ -279,7 +279,7 @@ fn core_types() -> Told {
     let ask = Ask { side: side("crm"), record, link: None, fields: vec![field.clone()], about: Some(about) };
     let earlier = vec![Past { value: value.clone(), at: NOW, author: Author::user("u") }];
     let shown =
-        SeenField { field: field.clone(), value: value.clone(), changed: None, author: Author::user("u"), earlier };
+        SeenField { earlier, author: Author::user("u"), ..SeenField::plain(field.clone(), value.clone(), None) };
     let seen = Seen { found: true, fields: vec![shown], ..Seen::default() };
     let receipt = Receipt { shows: vec![(field, value.clone())], ..Receipt::default() };
     let refused = Outcome::Refused { reason: marked("reason"), fields: Vec::new() };
