@@ -119,9 +119,14 @@ impl Rulebook {
         }
     }
 
-    /// Takes a statement out of effect: its name was used, on another record, for a smaller content.
-    pub fn add_void(&mut self, said: SaidId) {
-        self.void.insert(said);
+    /// Takes a statement out of effect: its name was used, on another record, for a smaller content. Answers whether it was in effect.
+    pub fn add_void(&mut self, said: SaidId) -> bool {
+        self.void.insert(said)
+    }
+
+    /// Puts a statement into effect again: a copy of it turned up whose content is smaller still. Answers whether it was out of it.
+    pub fn remove_void(&mut self, said: &SaidId) -> bool {
+        self.void.remove(said)
     }
 
     /// Whether a statement is out of effect.

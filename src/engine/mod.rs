@@ -12,6 +12,7 @@ mod guard;
 mod handle;
 mod identity;
 mod links;
+mod numbers;
 mod observe;
 mod outbox;
 mod parked;

@@ -413,3 +413,20 @@ fn what_lacks_a_required_field_is_not_made_before_it_is_told() {
     world.say("crm", "502", 600_000, &[("email", "bo@example.com")]);
     assert!(world.due("portal").remove(0).create);
 }
+
+/// Until a checkpoint the state on disk has a record under an id that is another's alias by now, and it was listed under both.
+#[test]
+fn what_was_linked_is_listed_once() {
+    let world = World::new("reviewed");
+    world.say("portal", "u7", 500_000, &[("phone", "1")]);
+    world.say("crm", "501", 400_000, &[("city", "Bern")]);
+    world.engine().checkpoint().expect("it is written");
+    world.engine().link(&id("contact/portal:u7"), &id("contact/crm:501"), Author::user("eva"), "").expect("it is said");
+    let listed = || {
+        let records = world.engine().read(&Principal::operator()).records();
+        records.map(|view| view.expect("a read").record.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(), ["contact/crm:501"]);
+    world.engine().checkpoint().expect("it is written");
+    assert_eq!(listed(), ["contact/crm:501"]);
+}

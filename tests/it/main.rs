@@ -12,6 +12,7 @@ mod http_api;
 mod hubspot_in;
 mod hubspot_out;
 mod identity;
+mod identity_laws;
 mod isolation;
 mod journey;
 mod kill;
