@@ -17,6 +17,7 @@ mod observe;
 mod outbox;
 mod parked;
 mod peek;
+mod refusal;
 mod rejudge;
 mod replay;
 mod sightings;

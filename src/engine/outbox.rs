@@ -341,7 +341,10 @@ impl Engine {
                 }
                 Outcome::Refused { reason, fields } => {
                     row.attempts = 0;
-                    drafts.push(write.refused_draft(&state, reason, &fields, at));
+                    let refused = write.refused_draft(&state, reason, &fields, at);
+                    let given_back = core.given_back(&write, &state, &refused, now);
+                    drafts.push(refused);
+                    drafts.extend(given_back);
                 }
                 Outcome::RetryAfter(millis) => {
                     row.attempts += 1;
