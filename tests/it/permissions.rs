@@ -77,7 +77,9 @@ const RECORDS: &[(&str, &[&str])] = &[
     ("deal/eve", &["title", "margin", "region", "contact", "company"]),
 ];
 const MISSING: &str = "deal/missing";
-/// What a store never holds as a value, so that it is searched for in every answer.
+/// A record of another tenant's.
+const OTHER_RECORD: &str = "contact/zed";
+/// What it holds, which is searched for in every answer.
 const OTHER_TENANT: &str = "canary.contact/zed.name";
 
 /// Kinds, each with fields.
