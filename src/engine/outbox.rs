@@ -342,7 +342,7 @@ impl Engine {
                 Outcome::Refused { reason, fields } => {
                     row.attempts = 0;
                     let refused = write.refused_draft(&state, reason, &fields, at);
-                    let given_back = core.given_back(&write, &state, &refused, now);
+                    let given_back = core.given_back(&write, &state, &refused, &fields, now);
                     drafts.push(refused);
                     drafts.extend(given_back);
                 }

@@ -13,11 +13,21 @@ use crate::{
 };
 
 impl Core {
-    /// The decision that gives fields back to what the side shows that refused them, with its reason, where the manifest says so.
+    /// The decision that gives fields back to what the side shows that refused them, where the manifest says so.
+    ///
+    /// It repeats the side's words only if they are about these fields alone: `blamed` are those that it named. What else it
+    /// may have said, of a record that is in the way perhaps, is not for everybody who may read the field.
     ///
     /// A record that was not made, or not deleted, shows nothing that could stand instead, and what was decided already is
     /// not decided anew: both wait for a person. The edit stays in the story with what became of it.
-    pub fn given_back(&self, write: &Write, state: &Record, refused: &Draft, now: Millis) -> Option<Draft> {
+    pub fn given_back(
+        &self,
+        write: &Write,
+        state: &Record,
+        refused: &Draft,
+        blamed: &[FieldName],
+        now: Millis,
+    ) -> Option<Draft> {
         let kind = self.manifest.kind(refused.record.kind())?;
         if kind.refusals != RefusalRule::GivenBack || write.create || write.delete {
             return None;
@@ -39,7 +49,10 @@ impl Core {
         draft.seen = Some(candidates.map(|candidate| candidate.said).collect());
         draft.words =
             fields.into_iter().map(|field| (field.clone(), shown(field).unwrap_or_else(Value::null))).collect();
-        draft.detail = Detail::Reason(format!("{} refused it: {reason}", write.side));
+        let is_about_these =
+            !blamed.is_empty() && blamed.iter().all(|field| draft.words.iter().any(|(name, _)| name == field));
+        let why = if is_about_these { format!(": {reason}") } else { String::new() };
+        draft.detail = Detail::Reason(format!("{} refused it{why}", write.side));
         Some(draft)
     }
 }
