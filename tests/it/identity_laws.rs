@@ -346,7 +346,7 @@ fn cases() -> ProptestConfig {
     let persistence = FileFailurePersistence::Direct("proptest-regressions/identity_laws.txt");
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|asked| asked.parse().ok());
     ProptestConfig {
-        cases: cases.unwrap_or(suites::cases(24, 200, 5_000) as u32),
+        cases: cases.unwrap_or(suites::cases(32, 200, 5_000) as u32),
         max_shrink_iters: 2_000,
         failure_persistence: Some(Box::new(persistence)),
         ..ProptestConfig::default()
