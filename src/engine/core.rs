@@ -86,8 +86,10 @@ pub(super) struct Core {
     /// Watches for fields that change hands too often.
     pub(super) guard: LoopGuard,
     pub(super) held: HashMap<RecordId, Box<Held>, FxBuildHasher>,
-    pages: HashMap<(Box<str>, u64), (Pages, bool), FxBuildHasher>,
-    void: Vec<SaidId>,
+    pub(super) pages: HashMap<(Box<str>, u64), (Pages, bool), FxBuildHasher>,
+    /// Whether a number on a page has been given to another statement since the checkpoint.
+    pub(super) renumbered: bool,
+    pub(super) void: Vec<SaidId>,
     checkpointed: Seq,
     last: Seq,
     heard: Hlc,
@@ -124,7 +126,9 @@ impl Core {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let mut book = Rulebook::default();
-        checkpoint.void.iter().for_each(|said| book.add_void(*said));
+        for said in &checkpoint.void {
+            book.add_void(*said);
+        }
         Core {
             store,
             book: Arc::new(book),
@@ -140,6 +144,7 @@ impl Core {
             guard: LoopGuard::default(),
             held: HashMap::default(),
             pages: HashMap::default(),
+            renumbered: false,
             void: checkpoint.void,
             checkpointed: checkpoint.seq,
             last: checkpoint.seq,
@@ -493,54 +498,6 @@ impl Core {
         Ok(ids.into_iter().collect())
     }
 
-    /// Notes the number under which a statement was made, and takes the greater of two contents out of effect.
-    fn note_name(&mut self, log: &Log, heard: &Heard) -> Result<(), EngineError> {
-        let header = &heard.event.header;
-        let (Some(source), Some(number)) = (header.named.source(), header.said_seq) else { return Ok(()) };
-        let (page, offset) = Pages::place(number);
-        let known = self.page(source, page)?.0.get(offset).filter(|seq| *seq < heard.seq);
-        let Some(other) = known else {
-            let page = self.page(source, page)?;
-            page.0.set(offset, heard.seq);
-            page.1 = true;
-            return Ok(());
-        };
-        let place = log.find(other)?;
-        let theirs = read_event(log, &self.key, other, place)?;
-        // Within one record the fold sees both.
-        let (mine, other_record) = (self.canonical(&header.record)?, self.canonical(&theirs.header.record)?);
-        if mine == other_record {
-            return Ok(());
-        }
-        let mine_counts = (heard.event.content(), &*header.record) < (theirs.content(), &*theirs.header.record);
-        let loser = if mine_counts { &theirs.header } else { header };
-        Arc::make_mut(&mut self.book).add_void(loser.said);
-        self.void.push(loser.said);
-        if mine_counts {
-            let page = self.page(source, page)?;
-            page.0.set(offset, heard.seq);
-            page.1 = true;
-            self.refold_one(log, &other_record)?;
-        }
-        Ok(())
-    }
-
-    /// The event that bears a source's number.
-    pub fn numbered(&mut self, source: &str, number: u64) -> Result<Option<Seq>, EngineError> {
-        let (page, offset) = Pages::place(number);
-        Ok(self.page(source, page)?.0.get(offset))
-    }
-
-    fn page(&mut self, source: &str, page: u64) -> Result<&mut (Pages, bool), EngineError> {
-        // Two look-ups, because a key with an owned name is only made when the page is new.
-        let key = (Box::<str>::from(source), page);
-        if !self.pages.contains_key(&key) {
-            let read = self.store.page(source, page)?;
-            self.pages.insert(key.clone(), (read, false));
-        }
-        Ok(self.pages.get_mut(&key).expect("the page was just put in memory"))
-    }
-
     /// Puts a record in memory.
     pub fn hold(&mut self, id: &RecordId) -> Result<&mut Held, EngineError> {
         self.turn += 1;
@@ -634,7 +591,8 @@ impl Core {
 
     /// Writes everything out and says that it stands for the log up to `seq`, which is durable.
     pub fn checkpoint(&mut self, seq: Seq, closed: bool) -> Result<(), EngineError> {
-        if self.identity.is_changed() {
+        let renumbered = std::mem::take(&mut self.renumbered);
+        if self.identity.is_changed() || renumbered {
             self.store.withdraw()?;
             self.identity.write(&self.store)?;
         }

@@ -370,7 +370,10 @@ impl Engine {
                 }
                 Outcome::Refused { reason, fields } => {
                     row.attempts = 0;
-                    drafts.push(write.refused_draft(&state, reason, &fields, at));
+                    let refused = write.refused_draft(&state, reason, &fields, at);
+                    let given_back = core.given_back(&write, &state, &refused, &fields, now);
+                    drafts.push(refused);
+                    drafts.extend(given_back);
                 }
                 Outcome::RetryAfter(millis) | Outcome::NotYet(millis) => {
                     row.attempts += 1;

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     clock::Millis,
     engine::EngineError,
-    event::{Author, Kind},
+    event::{Author, AuthorKind, Kind},
     field::{DeleteRule, Rule},
     id::{EventId, FieldName, RecordId, Seq, SideName},
     merge::{Existence, Field, Fold, Part, Reason, judge, record::Candidate},
@@ -277,7 +277,11 @@ impl Reader {
             return Ok(None);
         }
         let (_, _, event) = story.event(self, winner.entry)?;
-        let why = super::change::detail(&event.payload.detail).unwrap_or_default();
+        let (kind, permit) = (event.header.record.kind(), &story.permit);
+        // A decision of our own repeats what a side said of all its fields; a person's is his own word on the one.
+        let ours = event.header.author.kind == AuthorKind::Ours && !permit.reads_all(kind);
+        let may_tell = !ours || event.header.fields.iter().all(|field| permit.reads(kind, field));
+        let why = super::change::detail(&event.payload.detail).filter(|_| may_tell).unwrap_or_default();
         let mut settled = Vec::new();
         for said in event.header.seen.iter().flatten() {
             let Some(entry) = story.line.find(said) else { continue };

@@ -210,6 +210,16 @@ pub enum LinkRule {
     Certain,
 }
 
+/// What becomes of an edit whose write a side refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum RefusalRule {
+    /// It stands, and its write is parked: it waits for a person.
+    #[default]
+    Parked,
+    /// What the side shows stands again, also where it was edited, and the story says why.
+    GivenBack,
+}
+
 /// A kind of record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RecordKind {
@@ -219,6 +229,8 @@ pub struct RecordKind {
     pub match_on: Vec<FieldName>,
     /// Whether a certain match counts at once.
     pub links: LinkRule,
+    /// What becomes of an edit whose write was refused.
+    pub refusals: RefusalRule,
     /// What becomes of a record that one side deleted and another edited.
     pub deletes: DeleteRule,
     /// The rule of its fields that have none of their own.

@@ -178,6 +178,10 @@ fn kind() -> Value {
           "description": "What a match is good for: `reviewed`, a suggestion that waits for a person, or `certain`, where it is certain the records are linked.",
           "enum": ["reviewed", "certain"]
         },
+        "refusals": {
+          "description": "What becomes of an edit whose write a side refused: `parked`, it waits for a person, or `given_back`, what the side shows stands again, also where it was edited.",
+          "enum": ["parked", "given_back"]
+        },
         "match_on": { "description": "The fields by which unlinked records are suggested to be the same.", "$ref": "#/$defs/names" },
         "deletes": { "$ref": "#/$defs/deletes" },
         "rule": { "$ref": "#/$defs/shared_rule" },

@@ -58,11 +58,12 @@ impl<'a> Fold<'a> {
         counted.filter(|at| self.event(*at).header.kind == Kind::Absorb).collect()
     }
 
-    /// The sides' own ids that mergers ended.
+    /// The sides' own ids that mergers ended; a side merges none but its own.
     pub(super) fn merged_away(&self) -> BTreeSet<(&'a str, &'a str)> {
-        let ended = |at: &u32| match &self.event(*at).payload.detail {
-            Detail::Other { record, .. } => record.side_and_link(),
-            _ => None,
+        let ended = |at: &u32| {
+            let event = self.event(*at);
+            let Detail::Other { record, .. } = &event.payload.detail else { return None };
+            record.side_and_link().filter(|(side, _)| **side == *event.header.origin.side)
         };
         self.mergers().iter().filter_map(ended).collect()
     }

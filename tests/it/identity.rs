@@ -481,3 +481,20 @@ fn an_echo_stays_one_when_the_next_write_leaves_in_its_moment() {
     assert_eq!(world.fields("contact/portal:u7").get("phone").map(String::as_str), Some("3"));
     assert!(world.due("portal").is_empty(), "nobody said anything newer");
 }
+
+/// Until a checkpoint the state on disk has a record under an id that is another's alias by now, and it was listed under both.
+#[test]
+fn what_was_linked_is_listed_once() {
+    let world = World::new("reviewed");
+    world.say("portal", "u7", 500_000, &[("phone", "1")]);
+    world.say("crm", "501", 400_000, &[("city", "Bern")]);
+    world.engine().checkpoint().expect("it is written");
+    world.engine().link(&id("contact/portal:u7"), &id("contact/crm:501"), Author::user("eva"), "").expect("it is said");
+    let listed = || {
+        let records = world.engine().read(&Principal::operator()).records();
+        records.map(|view| view.expect("a read").record.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(), ["contact/crm:501"]);
+    world.engine().checkpoint().expect("it is written");
+    assert_eq!(listed(), ["contact/crm:501"]);
+}

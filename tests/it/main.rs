@@ -1,5 +1,6 @@
 //! What is tested from the outside, in one binary.
 
+mod both_sides;
 mod by_example;
 mod cli;
 mod corruption;
@@ -12,6 +13,7 @@ mod http_api;
 mod hubspot_in;
 mod hubspot_out;
 mod identity;
+mod identity_laws;
 mod isolation;
 mod journey;
 mod kill;
