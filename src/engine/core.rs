@@ -223,7 +223,8 @@ impl Core {
             .filter(|(_, fresh)| **fresh)
             .map(|(one, _)| Entry { id: one.id(), header: &one.header, payload: &one.payload })
             .collect();
-        let appended = log.append(&entries)?;
+        let appending = trace::log(sealed.iter().zip(&fresh).filter(|(_, fresh)| **fresh).map(|(one, _)| &one.event));
+        let appended = appending.in_scope(|| log.append(&entries))?;
         let mut seq = appended.first;
         let mut places = appended.places.into_iter();
         let mut said = Vec::with_capacity(sealed.len());
@@ -238,7 +239,8 @@ impl Core {
             trace::heard(&one.event, id, name, seq);
             let contradicted = self.counts.contradicted;
             let waiting = self.counts.waiting;
-            self.apply(log, Heard { seq, place, event: one.event })?;
+            let merging = trace::merge(&one.event, seq);
+            merging.in_scope(|| self.apply(log, Heard { seq, place, event: one.event }))?;
             let contradicts = self.counts.contradicted > contradicted;
             said.push(Said::New { seq, id, said: name, waits: self.counts.waiting > waiting, contradicts });
             seq = seq.next();

@@ -283,7 +283,11 @@ impl Engine {
     pub fn seal(&self, draft: Draft) -> Result<Sealed, EngineError> {
         let key = self.record_key(&draft.record);
         let record = draft.record.clone();
-        draft.seal(&key, self.tick()).map_err(|source| EngineError::Statement { record, source })
+        let capturing = trace::capture(&draft);
+        let sealed = capturing.in_scope(|| draft.seal(&key, self.tick()));
+        let sealed = sealed.map_err(|source| EngineError::Statement { record, source })?;
+        trace::captured(&capturing, &sealed);
+        Ok(sealed)
     }
 
     fn tick(&self) -> Hlc {

@@ -36,6 +36,13 @@ pub(super) struct Row {
 }
 
 impl Core {
+    /// The rows of a side, by record.
+    fn rows_of<'a>(&'a self, side: &'a str) -> impl Iterator<Item = (&'a RecordId, &'a Row)> {
+        let first = SideName::new(side).ok().map(|side| (side, RecordId::tenant()));
+        let rows = first.into_iter().flat_map(|first| self.rows.range(first..));
+        rows.take_while(move |((of, _), _)| **of == *side).map(|((_, record), row)| (record, row))
+    }
+
     /// Takes up the rows of the last checkpoint; each is looked at again, because the log may have gone on since.
     fn resume_outbox(&mut self) -> Result<(), EngineError> {
         for (side, record, since) in self.store.outbox()? {
@@ -54,7 +61,9 @@ impl Core {
         let edition = self.book.newest();
         let connected = edition.sides.iter().filter(|(_, spec)| spec.connected).map(|(name, _)| name.clone());
         for side in connected.collect::<Vec<_>>() {
-            let plan = projection::plan(record.kind(), &state, &side, self.book.newest());
+            let projecting = trace::project(record, &side);
+            let plan = projecting.in_scope(|| projection::plan(record.kind(), &state, &side, self.book.newest()));
+            trace::projected(&projecting, &plan);
             let open = state.side(&side).is_some_and(|state| !state.in_flight.is_empty());
             let mut waits = open || plan.unread || !plan.puts.is_empty() || !plan.doubts.is_empty();
             if plan.makes() && !open {
@@ -203,9 +212,8 @@ impl Engine {
     /// If the engine has stopped.
     pub fn outbox(&self, side: &str) -> Result<(usize, Option<Millis>), EngineError> {
         let core = self.core()?;
-        let rows = core.rows.iter().filter(|((of, _), _)| **of == *side);
-        let since = rows.clone().map(|(_, row)| row.since).min();
-        Ok((rows.count(), since))
+        let rows = core.rows_of(side).map(|(_, row)| row.since);
+        Ok(rows.fold((0, None), |(count, first), since| (count + 1, first.into_iter().chain([since]).min())))
     }
 
     /// When something is next due for a side; `None`: nothing waits, or all of it is handed out.
@@ -214,8 +222,7 @@ impl Engine {
     /// If the engine has stopped.
     pub fn next_due(&self, side: &str) -> Result<Option<Millis>, EngineError> {
         let core = self.core()?;
-        let rows = core.rows.iter().filter(|((of, _), row)| **of == *side && !row.busy);
-        Ok(rows.map(|(_, row)| row.not_before).min())
+        Ok(core.rows_of(side).filter(|(_, row)| !row.busy).map(|(_, row)| row.not_before).min())
     }
 
     /// Hands out what is due for a side: at most `most` writes and questions, one for each record; what bulk reading asks
@@ -232,19 +239,18 @@ impl Engine {
     pub fn due(&self, side: &str, most: usize) -> Result<(Vec<Write>, Vec<Ask>), EngineError> {
         let mut core = self.core()?;
         let now = self.now();
-        let mut waiting: Vec<(bool, Millis, RecordId)> = core
-            .rows
-            .iter()
-            .filter(|((of, _), row)| **of == *side && !row.busy && row.not_before <= now)
-            .map(|((_, record), row)| (row.bulk, row.since, record.clone()))
-            .collect();
+        // There may be a hundred thousand, and whoever says something waits meanwhile: only those that leave are copied.
+        let due = core.rows_of(side).filter(|(_, row)| !row.busy && row.not_before <= now);
+        let mut waiting: Vec<(bool, Millis, &RecordId)> =
+            due.map(|(record, row)| (row.bulk, row.since, record)).collect();
         if waiting.len() > most {
             waiting.select_nth_unstable(most);
             waiting.truncate(most);
         }
         waiting.sort();
+        let waiting: Vec<RecordId> = waiting.into_iter().map(|(_, _, record)| record.clone()).collect();
         let (mut writes, mut asks, mut drafts) = (Vec::new(), Vec::new(), Vec::new());
-        for (_, _, record) in waiting {
+        for record in waiting {
             self.hand_out(&mut core, side, &record, now, &mut writes, &mut asks, &mut drafts)?;
         }
         let last = self.log_own(&mut core, drafts)?;
@@ -267,9 +273,11 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let state = core.hold(record)?.record.clone();
         let plan = projection::plan(record.kind(), &state, side, core.book.newest());
-        let key = core.rows.keys().find(|(of, id)| **of == *side && id == record).cloned();
-        let Some(key) = key else { return Ok(()) };
-        let side = key.0.clone();
+        let Ok(side) = SideName::new(side) else { return Ok(()) };
+        let key = (side.clone(), record.clone());
+        if !core.rows.contains_key(&key) {
+            return Ok(());
+        }
         let at = core.book.on_side(&side, now);
         let open = state.side(&side).is_some_and(|state| !state.in_flight.is_empty());
         let link = origin_of(&state, &side).link;
@@ -294,7 +302,7 @@ impl Engine {
         if row.unsent.take().as_ref() != Some(&write.key) {
             drafts.push(write.sent_draft(&state, at));
         }
-        trace::sent(&write);
+        trace::send(&write).in_scope(|| trace::sent(&write));
         writes.push(write);
         Ok(())
     }
@@ -332,6 +340,7 @@ impl Engine {
             let at = core.book.on_side(&write.side, now);
             let row = core.rows.entry(key).or_insert_with(|| Row::since(now));
             row.busy = false;
+            let _told = trace::receipt(&write).entered();
             trace::answered(&write, &outcome);
             match outcome {
                 Outcome::Applied(receipt) => {
@@ -343,7 +352,7 @@ impl Engine {
                     row.attempts = 0;
                     drafts.push(write.refused_draft(&state, reason, &fields, at));
                 }
-                Outcome::RetryAfter(millis) => {
+                Outcome::RetryAfter(millis) | Outcome::NotYet(millis) => {
                     row.attempts += 1;
                     row.not_before = now.plus(millis);
                     row.unsent = Some(write.key);

@@ -91,4 +91,17 @@ pub enum ReadError {
     /// It is away, or busy.
     #[error("the side cannot be read now; it may be asked again after {0} ms")]
     RetryAfter(i64),
+    /// The answer cannot be had yet, and that is no failing of the side: there was no place in its quota, or what it says
+    /// cannot be believed before its time.
+    #[error("the answer cannot be had yet; it may be asked for again after {0} ms")]
+    NotYet(i64),
+}
+
+impl ReadError {
+    /// How long to wait before it is asked again, in milliseconds.
+    pub fn wait(&self) -> i64 {
+        match self {
+            ReadError::RetryAfter(wait) | ReadError::NotYet(wait) => *wait,
+        }
+    }
 }

@@ -152,6 +152,7 @@ impl SideService {
         add(&self.done.again, stepped.again);
         add(&self.done.unknown, stepped.unknown);
         add(&self.done.read_back, stepped.read);
+        self.reader.read_back("in_doubt", stepped.read);
         if stepped.applied + stepped.refused + stepped.read > 0 {
             self.reader.heard();
         }

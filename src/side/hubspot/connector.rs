@@ -10,7 +10,7 @@ use super::{
     account::HubSpot,
     answer::{Problem, Row, Rows},
     call::{Call, Op, Trouble},
-    read::Looking,
+    read::{Looked, Looking},
     shape::{Join, Shape},
 };
 use crate::{
@@ -92,7 +92,7 @@ impl HubSpot {
             let said = match self.translation.say_text(kind, field, value) {
                 Ok(said) => said,
                 // The other record is on its way there, most often.
-                Err(Unsaid::Unlinked(_)) => return Err(Outcome::RetryAfter(NOT_YET)),
+                Err(Unsaid::Unlinked(_)) => return Err(Outcome::NotYet(NOT_YET)),
                 Err(why) => return Err(refuse(format!("the value of {field} {why}"), vec![field.clone()])),
             };
             if let Some(join) = task.shape.joined(field).cloned() {
@@ -170,7 +170,7 @@ impl HubSpot {
             }
             Ok(None) => self.refusal(task, problem),
             // Nothing was made; the next try is told the same.
-            Err(trouble) => Outcome::RetryAfter(trouble.wait()),
+            Err(trouble) => again(&trouble),
         }
     }
 
@@ -265,7 +265,7 @@ impl HubSpot {
                 Outcome::Refused { reason: problem.reason(), fields }
             }
             Err(Trouble::Refused(404, _)) => Outcome::Unknown,
-            Err(trouble) => Outcome::RetryAfter(trouble.wait()),
+            Err(trouble) => again(&trouble),
         }
     }
 
@@ -282,9 +282,8 @@ impl HubSpot {
 
     fn outcome(&self, task: &Task<'_>, trouble: Trouble) -> Outcome {
         match trouble {
-            Trouble::NotTaken(wait) => Outcome::RetryAfter(wait),
+            Trouble::NotTaken(_) | Trouble::NotYet(_) | Trouble::Unauthorized => again(&trouble),
             Trouble::Unknown => Outcome::Unknown,
-            Trouble::Unauthorized => Outcome::RetryAfter(trouble.wait()),
             Trouble::Refused(_, problem) => self.refusal(task, &problem),
         }
     }
@@ -306,7 +305,7 @@ impl HubSpot {
     }
 
     async fn read_all(&self, asks: &[Ask]) -> Vec<Result<Seen, ReadError>> {
-        let mut answers: Vec<Option<Result<Seen, i64>>> = vec![None; asks.len()];
+        let mut answers: Vec<Option<Looked>> = vec![None; asks.len()];
         let mut together: BTreeMap<(&str, &[FieldName], Urgency), Vec<usize>> = BTreeMap::new();
         for (at, ask) in asks.iter().enumerate() {
             match &ask.link {
@@ -325,8 +324,16 @@ impl HubSpot {
                 answers[at] = asks[at].link.as_deref().and_then(|id| looked.get(id).cloned());
             }
         }
-        let again = || Err(Trouble::Unauthorized.wait());
-        answers.into_iter().map(|answer| answer.unwrap_or_else(again).map_err(ReadError::RetryAfter)).collect()
+        let again = || Err(Trouble::Unauthorized.unread());
+        answers.into_iter().map(|answer| answer.unwrap_or_else(again)).collect()
+    }
+}
+
+/// What becomes of a write that took no effect.
+fn again(trouble: &Trouble) -> Outcome {
+    match trouble.unread() {
+        ReadError::NotYet(wait) => Outcome::NotYet(wait),
+        ReadError::RetryAfter(wait) => Outcome::RetryAfter(wait),
     }
 }
 
