@@ -6,7 +6,9 @@
 mod apply;
 mod args;
 mod bench;
+mod bench_disk;
 mod bench_hooks;
+mod bench_shown;
 mod check;
 mod decide;
 mod demo;
