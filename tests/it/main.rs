@@ -22,6 +22,7 @@ mod manifest;
 mod manifest_faults;
 mod manifest_schema;
 mod merged;
+mod observed;
 mod permissions;
 mod planted;
 mod portal_dialect;
