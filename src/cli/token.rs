@@ -16,6 +16,7 @@ use crate::{
     clock::{Clock, Millis, SystemClock},
     engine::EngineError,
     id::{RecordId, SideName},
+    log::LogError,
     manifest::Manifest,
     server::{NewToken, Token, Tokens},
     service::{self, Order},
@@ -65,7 +66,10 @@ pub fn token(command: &Command, place: &Place, out: &mut dyn Write) -> Result<En
     let tokens = Tokens::open(&place.store)?;
     match command {
         Command::Create(asked) => {
-            check(asked, &*manifest(place)?)?;
+            match manifest(place)? {
+                Some(manifest) => check(asked, &manifest)?,
+                None => tell::complain(&[UNCHECKED.to_owned()]),
+            }
             create(asked, &tokens, place.json, out)
         }
         Command::List => list(&tokens, place.json, out),
@@ -80,8 +84,12 @@ pub fn token(command: &Command, place: &Place, out: &mut dyn Write) -> Result<En
     }
 }
 
-/// The manifest that was named, or the one in force, also of a store that another process serves.
-fn manifest(place: &Place) -> Result<Arc<Manifest>, Failure> {
+/// What is said where nobody can be asked for the manifest.
+const UNCHECKED: &str = "note: another process has the store and takes no orders, so side and role were not looked up";
+
+/// The manifest that was named, or the one in force, also of a store that another process serves; `None`: that process
+/// takes no orders.
+fn manifest(place: &Place) -> Result<Option<Arc<Manifest>>, Failure> {
     let named = place.manifest_text()?;
     let text = match named {
         Some(text) => Some(text),
@@ -89,12 +97,15 @@ fn manifest(place: &Place) -> Result<Arc<Manifest>, Failure> {
             .and_then(|told| told.get("text").and_then(Json::as_str).map(str::to_owned)),
     };
     if let Some(text) = text {
-        return Ok(Arc::new(Manifest::parse(&text).map_err(EngineError::Manifest)?));
+        return Ok(Some(Arc::new(Manifest::parse(&text).map_err(EngineError::Manifest)?)));
     }
-    let open = place.open()?;
+    let open = match place.open() {
+        Err(Failure::Engine(EngineError::Log(LogError::Locked { .. }))) => return Ok(None),
+        opened => opened?,
+    };
     let manifest = open.engine.manifest()?;
     open.close()?;
-    Ok(manifest)
+    Ok(Some(manifest))
 }
 
 /// Refuses a side or a role that the manifest does not have: a token for it would open nothing.

@@ -213,6 +213,9 @@ fn orders_reach_a_tenant_that_is_served_by_another_task_also_by_a_long_path() {
         };
         let status = ask(Order::Status).await.expect("served").expect("someone serves it");
         assert_eq!(status["tenant"], "acme");
+        assert_eq!((&status["totals"]["suggestions"], &status["totals"]["parked"]), (&0.into(), &0.into()));
+        let told = ask(Order::Manifest).await.expect("served").expect("someone serves it");
+        assert!(told["text"].as_str().is_some_and(|text| text.contains("tenant: acme")), "{told}");
         let text = manifest_by("first_write_wins", WEBHOOKS, WEBHOOKS);
         let applied = ask(Order::Apply { text }).await.expect("served").expect("someone serves it");
         assert_eq!(applied["changed"], true);
