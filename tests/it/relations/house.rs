@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeSet,
     sync::Arc,
-    thread,
     time::{Duration, Instant},
 };
 
@@ -27,6 +26,8 @@ const HUBSPOT_SECRET: &str = "a secret of a pretend app";
 const PORTAL_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// How long webhooks under way are waited for, in real time.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long is waited for those under way before the others are sent on, in real time.
+const AWHILE: Duration = Duration::from_millis(20);
 /// How often the clock goes on, and by how much.
 const TURN: (Duration, i64) = (Duration::from_millis(2), 20);
 
@@ -55,7 +56,7 @@ pub struct House {
     pub portal: Portal,
     tenant: Option<Tenant>,
     service: Option<Runtime>,
-    _outside: Runtime,
+    outside: Runtime,
     _serving: (hubspot::Serving, portal::Serving),
     _dir: tempfile::TempDir,
 }
@@ -114,13 +115,14 @@ impl House {
         // Some wait by the clock inside of a step, such as for the quota: it goes on by itself, ten times too fast.
         let turned = clock.clone();
         outside.spawn(async move {
+            let mut turns = tokio::time::interval(TURN.0);
             loop {
-                tokio::time::sleep(TURN.0).await;
+                turns.tick().await;
                 turned.advance(TURN.1);
             }
         });
-        let (_serving, _outside, _dir) = (serving, outside, dir);
-        let mut house = House { clock, account, portal, tenant, service, _outside, _serving, _dir };
+        let (_serving, _dir) = (serving, dir);
+        let mut house = House { clock, account, portal, tenant, service, outside, _serving, _dir };
         house.settle();
         house
     }
@@ -138,7 +140,10 @@ impl House {
                 assert!(Instant::now() < until, "webhooks are under way for ever");
                 self.account.flush_hooks();
                 self.portal.hurry();
-                thread::sleep(Duration::from_millis(2));
+                // What failed waits again, and goes with the next flush.
+                let gone = async { tokio::join!(self.account.hooks_back(), self.portal.settled()) };
+                let ended = self.outside.block_on(async { tokio::time::timeout(AWHILE, gone).await });
+                drop(ended);
             }
             self.clock.advance(10_000);
             self.step();
