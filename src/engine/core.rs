@@ -100,8 +100,8 @@ pub(super) struct Core {
     held_bytes: usize,
     turn: u64,
     pub(super) identity: Identity,
-    /// Since when all that a side has is known, by its own clock.
-    pub(super) populated: BTreeMap<SideName, Millis>,
+    /// The kinds of which all that a side has is known.
+    pub(super) populated: BTreeMap<SideName, BTreeSet<String>>,
 }
 
 /// Reads an event by its place and checks its payload.
@@ -200,8 +200,11 @@ impl Core {
                 Arc::make_mut(&mut self.book).add_clock(&event.header.origin.side, event.header.said_at, *ahead)
             }
             _ => {
-                if let Some(at) = identity::populated(event) {
-                    self.populated.insert(event.header.origin.side.clone(), at);
+                if identity::is_population(event) {
+                    let side = &event.header.origin.side;
+                    // It speaks of the kinds that there were then: one that joins later was not read.
+                    let kinds: Vec<String> = self.kinds_on(side).cloned().collect();
+                    self.populated.entry(side.clone()).or_default().extend(kinds);
                 }
             }
         }
