@@ -63,7 +63,7 @@
 //! - **Candidates**: the words on a field that happened before no other word on it. One, or several of one value: agreement.
 //!   More: concurrent, and the **rule** decides ([`merge::judge`]); the losers stay in the **verdict**.
 //! - **Shadow**: what a side shows, as far as we know. **Write**, **receipt**, **echo** (a side telling us our own write).
-//! - **Parked**: waits for a person; never dropped.
+//! - **Parked**: waits for a person; never dropped. **Given back**: what a side refused stands as that side shows it.
 //! - **Link**: a side's own id for a record. What a side says stands under the record of that id, `KIND/SIDE:LINK`.
 //! - **Tie**: a statement that two records are one (linked, absorbed) or two (parted); of those about one pair the newest counts.
 //! - **Canonical id**: the least id among records that are tied, under which they are resolved as one. The others are its

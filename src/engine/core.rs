@@ -97,8 +97,8 @@ pub(super) struct Core {
     held_bytes: usize,
     turn: u64,
     pub(super) identity: Identity,
-    /// Since when all that a side has is known, by its own clock.
-    pub(super) populated: BTreeMap<SideName, Millis>,
+    /// The kinds of which all that a side has is known.
+    pub(super) populated: BTreeMap<SideName, BTreeSet<String>>,
     /// The records that a side is making, as far as is known, each with the last event before the order for it left.
     pub(super) being_made: BTreeMap<(SideName, RecordId), Seq>,
     /// The kinds with fields that name records, by the manifest in force.
@@ -209,8 +209,11 @@ impl Core {
                 Arc::make_mut(&mut self.book).add_clock(&event.header.origin.side, event.header.said_at, *ahead)
             }
             _ => {
-                if let Some(at) = identity::populated(event) {
-                    self.populated.insert(event.header.origin.side.clone(), at);
+                if identity::is_population(event) {
+                    let side = &event.header.origin.side;
+                    // It speaks of the kinds that there were then: one that joins later was not read.
+                    let kinds: Vec<String> = self.kinds_on(side).cloned().collect();
+                    self.populated.entry(side.clone()).or_default().extend(kinds);
                 }
             }
         }

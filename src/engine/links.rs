@@ -20,7 +20,7 @@ use crate::{
     manifest::{self, LinkRule, MadeFor},
     merge::{Existence, Field, Record},
     projection,
-    rulebook::{EXISTENCE, PERSON},
+    rulebook::{ANY, EXISTENCE, PERSON},
     side::Links,
     state::TieKind,
     value::{Value, View},
@@ -209,12 +209,23 @@ impl Core {
         Ok(same && apart && only(self.alike(id, record)?, other) && only(self.alike(other, state)?, id))
     }
 
+    /// The kinds that the manifest gives a side now.
+    pub fn kinds_on(&self, side: &SideName) -> impl Iterator<Item = &String> {
+        let edition = self.book.newest();
+        edition.kinds.keys().filter(move |kind| edition.projects(kind, side))
+    }
+
+    /// Whether all that a side has of a kind is known.
+    fn has_all(&self, side: &SideName, kind: &str) -> bool {
+        self.populated.get(side).is_some_and(|kinds| kinds.contains(kind) || kinds.contains(ANY))
+    }
+
     /// Whether a record may be made on a side that does not have it.
     pub fn making(&self, id: &RecordId, record: &Record, side: &SideName) -> Result<Making, EngineError> {
         if !self.has_own_ids(side) {
             return Ok(Making::Free);
         }
-        if !self.populated.contains_key(side) {
+        if !self.has_all(side, id.kind()) {
             return Ok(Making::Unpopulated);
         }
         let kind = self.manifest.kind(id.kind());
@@ -475,15 +486,18 @@ impl Engine {
         Ok(all.into_iter().collect())
     }
 
-    /// Whether all that a side has is known, so that what it has not may be made there.
+    /// Whether all that a side has of every kind in the manifest is known, so that what it has not may be made there.
     ///
     /// # Errors
     /// If the engine has stopped.
     pub fn is_populated(&self, side: &str) -> Result<bool, EngineError> {
-        Ok(self.core()?.populated.contains_key(side))
+        let core = self.core()?;
+        let Some((side, _)) = core.populated.get_key_value(side) else { return Ok(false) };
+        Ok(core.kinds_on(side).all(|kind| core.has_all(side, kind)))
     }
 
-    /// Says that everything that a side had was read and told, so that what it has not may be made there.
+    /// Says that everything that a side had of the kinds in the manifest was read and told, so that what it has not may be
+    /// made there; of a kind that joins later it says nothing.
     ///
     /// # Errors
     /// If the store fails.

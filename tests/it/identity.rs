@@ -498,3 +498,37 @@ fn what_was_linked_is_listed_once() {
     world.engine().checkpoint().expect("it is written");
     assert_eq!(listed(), ["contact/crm:501"]);
 }
+
+/// What a side has of a kind that the manifest did not have when the side was read is not known yet.
+#[test]
+fn nothing_of_a_kind_that_joins_later_is_made_before_the_side_was_read_again() {
+    let mut world = World::new("reviewed");
+    world.populate();
+    let company = "  company:\n    sides: { crm: companies, portal: firm }\n    fields:\n      name: { type: string, crm: name, portal: name }\n";
+    let manifest = MANIFEST.replace("LINKS", world.links).replace("REQUIRED", world.required) + company;
+    world.clock.advance(10_000);
+    assert!(world.engine().apply_manifest(&manifest).expect("it is taken"));
+    let record = RecordId::on_side("company", "portal", "f1").expect("a good id");
+    let origin = Origin { side: side("portal"), link: Some("f1".into()), node: None };
+    let mut draft = Draft::new(Kind::Edit, record, origin, Millis(500_000), Author::user("ana"));
+    draft.words = vec![(field("name"), Value::text("Ana Ltd"))];
+    world.engine().say(vec![draft]).expect("it is said");
+    assert!(!world.engine().is_populated("crm").expect("open"));
+    assert!(world.due("crm").is_empty(), "the CRM may have it");
+    world.say("portal", "u7", 500_000, &[("email", "ana@example.com")]);
+    let write = world.due("crm").remove(0);
+    assert_eq!(write.record.kind(), "contact", "of the other kind all is known as before");
+    world.taken(write, Some("501"));
+    world.populate();
+    assert_eq!(world.due("crm").remove(0).record.kind(), "company");
+    // Opened anew, with its state or without, the store knows as much.
+    world.engine.take().expect("it is open").close().expect("it closes");
+    for fresh in [false, true] {
+        let store = world.dir.path().join("store");
+        if fresh {
+            std::fs::remove_dir_all(store.join("state")).expect("it is there");
+        }
+        let (engine, _) = Engine::builder(store).clock(world.clock.clone()).open().expect("it opens");
+        assert!(["crm", "portal"].iter().all(|side| engine.is_populated(side).expect("open")));
+    }
+}

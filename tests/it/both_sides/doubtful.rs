@@ -57,7 +57,7 @@ fn people(rig: &Rig, sorts: &Sorts) -> [Vec<Known>; 3] {
         let (one, old) = (entry(format!("t{n}@x.example"), n), entry(format!("t{n}@old.example"), n));
         match n % 2 {
             // The portal has him twice under one address; the CRM, which does not let that be, under an old one.
-            0 => fill(rig, &[one.clone()], &[one.clone(), one]),
+            0 => fill(rig, std::slice::from_ref(&one), &[one.clone(), one.clone()]),
             _ => fill(rig, &[one.clone(), old], &[one]),
         }
     };
@@ -69,7 +69,7 @@ fn people(rig: &Rig, sorts: &Sorts) -> [Vec<Known>; 3] {
     let certain = |n: usize| {
         let number = 400_000 + n;
         // One form or another of the same address.
-        let shouted = if n % 3 == 0 { format!("C{n}@X.EXAMPLE ") } else { format!("c{n}@x.example") };
+        let shouted = if n.is_multiple_of(3) { format!("C{n}@X.EXAMPLE ") } else { format!("c{n}@x.example") };
         fill(rig, &[entry(format!("c{n}@x.example"), number)], &[entry(shouted, number)])
     };
     [

@@ -50,7 +50,8 @@ fn records_that_could_be_one_wait_until_a_person_says_what_they_are() {
     rig.step();
     let links = |about: LinkOrder| rig.runtime.block_on(rig.tenant().order(Order::Links { about }));
     let list = links(LinkOrder::List).expect("a list");
-    assert_eq!(list, serde_json::json!({ "suggestions": [], "twins": [] }));
+    let counts = serde_json::json!({ "certain": 0, "doubtful": 0, "twice": 0 });
+    assert_eq!(list, serde_json::json!({ "suggestions": [], "twins": [], "counts": counts }));
 
     let pair = |other: &str| {
         let (record, other) = (person(1).to_string(), other.to_owned());
