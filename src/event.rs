@@ -4,13 +4,15 @@
 //! holds the values. Both are stored as the canonical bytes of [`codec`], and
 //! the [`EventId`] is the hash of the header's bytes as stored.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::{Hlc, Millis},
     codec::{self, CodecError},
     id::{self, EventId, FieldName, PayloadHash, RecordId, RecordKey, SaidId, SideName},
-    value::Value,
+    value::{Value, Veiled},
 };
 
 /// The version of the event format that this build writes.
@@ -238,7 +240,7 @@ pub struct Header {
 }
 
 /// What a statement holds besides values.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub enum Detail {
     /// Nothing.
     #[default]
@@ -267,8 +269,27 @@ pub enum Detail {
     },
 }
 
+impl fmt::Debug for Detail {
+    // A side's words for a refusal repeat the value that it refused, and a person's for a decision may.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Detail::None => f.write_str("None"),
+            Detail::Reason(reason) => f.debug_tuple("Reason").field(&Veiled(reason)).finish(),
+            Detail::Manifest(text) => f.debug_tuple("Manifest").field(&Veiled(text)).finish(),
+            Detail::Clock(ahead) => f.debug_tuple("Clock").field(ahead).finish(),
+            Detail::Write(key) => f.debug_tuple("Write").field(key).finish(),
+            Detail::Refusal { key, reason } => {
+                f.debug_struct("Refusal").field("key", key).field("reason", &Veiled(reason)).finish()
+            }
+            Detail::Other { record, label } => {
+                f.debug_struct("Other").field("record", record).field("label", label).finish()
+            }
+        }
+    }
+}
+
 /// The values of an event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Payload {
     /// One value for each field of the header.
     pub values: Vec<Value>,
@@ -276,6 +297,14 @@ pub struct Payload {
     pub source: Option<Box<str>>,
     /// What the kind needs besides.
     pub detail: Detail,
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let source = self.source.as_deref().map(Veiled);
+        let mut shown = f.debug_struct("Payload");
+        shown.field("values", &self.values).field("source", &source).field("detail", &self.detail).finish()
+    }
 }
 
 /// An event as read from the log.
@@ -368,7 +397,7 @@ pub fn read_header(bytes: &[u8]) -> Result<Header, EventError> {
 }
 
 /// A statement that has not been given its ids yet.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Draft {
     /// What kind of statement.
     pub kind: Kind,
@@ -396,6 +425,16 @@ pub struct Draft {
     pub source: Option<Box<str>>,
     /// What the kind needs besides.
     pub detail: Detail,
+}
+
+impl fmt::Debug for Draft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Draft");
+        shown.field("kind", &self.kind).field("record", &self.record).field("origin", &self.origin);
+        shown.field("words", &self.words).field("said_at", &self.said_at).field("author", &self.author);
+        shown.field("seen", &self.seen).field("carries", &self.carries).field("detail", &self.detail);
+        shown.field("source", &self.source.as_deref().map(Veiled)).finish_non_exhaustive()
+    }
 }
 
 impl Draft {
@@ -498,7 +537,7 @@ pub fn named_said_id(key: &RecordKey, source: &str, number: u64) -> SaidId {
 }
 
 /// An event with the bytes under which it goes into the log.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Sealed {
     id: EventId,
     /// The event.
@@ -507,6 +546,13 @@ pub struct Sealed {
     pub header: Vec<u8>,
     /// The payload's bytes.
     pub payload: Vec<u8>,
+}
+
+impl fmt::Debug for Sealed {
+    // The bytes are the event once more, with its values in plain.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sealed").field("id", &self.id).field("event", &self.event).finish_non_exhaustive()
+    }
 }
 
 impl Sealed {

@@ -30,6 +30,8 @@ pub enum FieldType {
     List,
     /// The id of another record of this kind.
     Reference(String),
+    /// The ids of other records of this kind, each once: a [set](FieldType::Set) of references.
+    References(String),
     /// Any JSON.
     Any,
     /// A text that merges by characters.
@@ -143,6 +145,19 @@ pub enum Misfit {
 }
 
 impl FieldType {
+    /// Whether values are elements without order, which merge by adds and removes.
+    pub fn is_set(&self) -> bool {
+        matches!(self, FieldType::Set | FieldType::References(_))
+    }
+
+    /// The kind of the records that values name.
+    pub fn refers_to(&self) -> Option<&str> {
+        match self {
+            FieldType::Reference(kind) | FieldType::References(kind) => Some(kind),
+            _ => None,
+        }
+    }
+
     /// Checks that a value fits; null, the cleared field, fits every type.
     ///
     /// # Errors
@@ -181,9 +196,15 @@ impl FieldType {
                 let once = elements.iter().enumerate().all(|(i, element)| !elements[..i].contains(element));
                 return form(once, "a list without repetition");
             }
+            (FieldType::References(_), View::List(elements)) => {
+                let elements: Vec<Value> = elements.collect();
+                let once = elements.iter().enumerate().all(|(i, element)| !elements[..i].contains(element));
+                let texts = elements.iter().all(|element| element.as_text().is_some());
+                return form(once && texts, "a list of ids without repetition");
+            }
             (FieldType::Boolean, _) => "true or false",
             (FieldType::Decimal | FieldType::Integer | FieldType::Counter, _) => "a number",
-            (FieldType::List | FieldType::Set, _) => "a list",
+            (FieldType::List | FieldType::Set | FieldType::References(_), _) => "a list",
             _ => "a text",
         };
         Err(Misfit::Type { found, due })
@@ -257,6 +278,9 @@ mod tests {
             (&FieldType::List, "{}", Err("is an object, not a list")),
             (&FieldType::Boolean, "0", Err("is a number, not true or false")),
             (&FieldType::Reference("company".into()), "7", Err("is a number, not a text")),
+            (&FieldType::References("company".into()), "[\"company/1\"]", Ok(())),
+            (&FieldType::References("company".into()), "[7]", Err("is not a list of ids without repetition")),
+            (&FieldType::References("company".into()), "\"company/1\"", Err("is a text, not a list")),
             (&FieldType::Any, "{\"a\":[1]}", Ok(())),
         ];
         for (kind, json, due) in cases {

@@ -63,11 +63,13 @@
 //! - **Candidates**: the words on a field that happened before no other word on it. One, or several of one value: agreement.
 //!   More: concurrent, and the **rule** decides ([`merge::judge`]); the losers stay in the **verdict**.
 //! - **Shadow**: what a side shows, as far as we know. **Write**, **receipt**, **echo** (a side telling us our own write).
-//! - **Parked**: waits for a person; never dropped.
+//! - **Parked**: waits for a person; never dropped. **Given back**: what a side refused stands as that side shows it.
 //! - **Link**: a side's own id for a record. What a side says stands under the record of that id, `KIND/SIDE:LINK`.
 //! - **Tie**: a statement that two records are one (linked, absorbed) or two (parted); of those about one pair the newest counts.
 //! - **Canonical id**: the least id among records that are tied, under which they are resolved as one. The others are its
 //!   **aliases**, each of which asks for it.
+//! - **Reference**: a field that names another record, or several; an association on a side is one. A word names records by its
+//!   side's own ids and means them by their canonical ones.
 //! - **Suggestion**: a record that a side may have already under another id, as far as the fields of `match_on` tell.
 //! - **Principal**: who asks or edits: the operator, or a person in a **role** of the manifest, with its rows and fields.
 //! - **Rulebook**: which rules, and which clock offsets, were in force when ([`rulebook`]); made from events as well.

@@ -87,7 +87,7 @@ impl Edition {
 pub struct Rulebook {
     /// Editions by the time from which they hold; at equal times the greater text is the later.
     editions: Vec<(Millis, String, Edition)>,
-    /// For each side, by its own time of measuring: how far its clock was ahead of ours, in milliseconds.
+    /// For each side, by our time of measuring: what its clock read, and how far it was ahead of ours, in milliseconds.
     clocks: HashMap<SideName, Vec<(Millis, i64)>, FxBuildHasher>,
     /// What counts for nothing because the same name was given, elsewhere, to a smaller content.
     void: HashSet<SaidId, FxBuildHasher>,
@@ -110,18 +110,26 @@ impl Rulebook {
         }
     }
 
-    /// Adds a measured offset of a side's clock, in force from that reading of it; at equal readings the greater counts.
+    /// Adds a measured offset of a side's clock, in force from that reading of it; of those measured at one time the greater
+    /// counts.
     pub fn add_clock(&mut self, side: &SideName, from: Millis, ahead: i64) {
         let clocks = self.clocks.entry(side.clone()).or_default();
-        let at = clocks.partition_point(|known| *known < (from, ahead));
+        // A clock that was put back reads less than before, and what was measured last counts all the same.
+        let measured = |(from, ahead): (Millis, i64)| (from.plus(-ahead), ahead);
+        let at = clocks.partition_point(|known| measured(*known) < measured((from, ahead)));
         if clocks.get(at) != Some(&(from, ahead)) {
             clocks.insert(at, (from, ahead));
         }
     }
 
-    /// Takes a statement out of effect: its name was used, on another record, for a smaller content.
-    pub fn add_void(&mut self, said: SaidId) {
-        self.void.insert(said);
+    /// Takes a statement out of effect: its name was used, on another record, for a smaller content. Answers whether it was in effect.
+    pub fn add_void(&mut self, said: SaidId) -> bool {
+        self.void.insert(said)
+    }
+
+    /// Puts a statement into effect again: a copy of it turned up whose content is smaller still. Answers whether it was out of it.
+    pub fn remove_void(&mut self, said: &SaidId) -> bool {
+        self.void.remove(said)
     }
 
     /// Whether a statement is out of effect.
@@ -185,8 +193,8 @@ impl Rulebook {
 
     fn ahead(&self, side: &str, said_at: Millis) -> i64 {
         let Some(clocks) = self.clocks.get(side) else { return 0 };
-        let after = clocks.partition_point(|(from, _)| *from <= said_at);
-        after.checked_sub(1).map_or(0, |newest| clocks[newest].1)
+        // What a clock that was put back has read twice is taken for the later one.
+        clocks.iter().rev().find(|(from, _)| *from <= said_at).map_or(0, |(_, ahead)| *ahead)
     }
 }
 
@@ -203,6 +211,22 @@ mod tests {
         let corrected = [99, 100, 199, 200].map(|at| book.corrected("crm", Millis(at)).0);
         assert_eq!(corrected, [99, 93, 192, 200]);
         assert_eq!(book.corrected("portal", Millis(150)), Millis(150));
+    }
+
+    #[test]
+    fn a_clock_that_was_put_back_is_trusted_from_then_on_although_it_reads_less() {
+        let side = SideName::new("crm").expect("good");
+        for turned in [false, true] {
+            let mut book = Rulebook::of(Edition::default());
+            // Seven minutes fast; five minutes later it is set right.
+            let mut measured = vec![(Millis(420_000), 420_000), (Millis(300_000), 0)];
+            if turned {
+                measured.reverse();
+            }
+            measured.into_iter().for_each(|(from, ahead)| book.add_clock(&side, from, ahead));
+            assert_eq!(book.corrected("crm", Millis(600_000)), Millis(600_000));
+            assert_eq!(book.on_side("crm", Millis(600_000)), Millis(600_000));
+        }
     }
 
     #[test]

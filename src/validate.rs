@@ -3,7 +3,9 @@
 //! An edit is checked as a whole and all its faults are told at once, by field and without repeating values. What counts
 //! is the record as it would be after the edit, but only what the edit touches can be held against it: a
 //! rule across fields is asked if it names a field of the edit, and something required may be missing that was missing
-//! before. What a side has said is never refused: [`misfits`] tells where it breaks the manifest.
+//! before. What a side has said is never refused: [`misfits`] tells where it breaks the manifest. That goes for the webhooks of a
+//! portal as well: they tell what the portal shows its user already, and an edit that we did not take would be shown there, and
+//! nowhere else, for good. A portal whose edits are to be checked before they stand says them through the API.
 
 use std::collections::BTreeMap;
 

@@ -213,6 +213,15 @@ impl fmt::Debug for Value {
     }
 }
 
+/// A text that may repeat a customer's data, as debug output shows it: only its size.
+pub(crate) struct Veiled<'a>(pub &'a str);
+
+impl fmt::Debug for Veiled<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "({} bytes)", self.0.len())
+    }
+}
+
 impl Serialize for Value {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_bytes(&self.0)

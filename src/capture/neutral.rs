@@ -13,7 +13,7 @@
 //! | `bytes` | the event itself in hex, as exported; it is taken over whole |
 //! | any other | kept as the statement's source data |
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use serde_json::value::RawValue;
 
@@ -23,14 +23,13 @@ use crate::{
     event::{Author, Draft, Kind, Named, Origin, named_said_id},
     id::{self, FieldName, NameError, RecordId, RecordKey, SideName},
     rulebook::EXISTENCE,
-    value::{RawMembers, Value, ValueError},
+    value::{RawMembers, Value, ValueError, Veiled},
 };
 
 /// The longest line, in bytes: an event in hex, with its plain form beside it.
 pub const LINE_BYTES_MAX: usize = 16 << 20;
 
 /// What a line is.
-#[derive(Debug)]
 pub enum Line {
     /// A statement.
     Said(Box<Statement>),
@@ -45,8 +44,18 @@ pub enum Line {
     },
 }
 
+impl fmt::Debug for Line {
+    // An event's bytes hold its values in plain, and the key is the tenant's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Line::Said(said) => f.debug_tuple("Said").field(said).finish(),
+            Line::Event(header, payload) => write!(f, "Event({} bytes)", header.len() + payload.len()),
+            Line::Export { tenant, .. } => f.debug_struct("Export").field("tenant", tenant).finish_non_exhaustive(),
+        }
+    }
+}
+
 /// A statement in neutral form.
-#[derive(Debug)]
 pub struct Statement {
     /// Its number within the source.
     pub seq: Option<u64>,
@@ -66,6 +75,15 @@ pub struct Statement {
     pub set: Vec<(FieldName, Value)>,
     /// All other members, as a JSON object.
     pub source: Option<Box<str>>,
+}
+
+impl fmt::Debug for Statement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Statement");
+        shown.field("seq", &self.seq).field("side", &self.side).field("record", &self.record).field("at", &self.at);
+        shown.field("actor", &self.actor).field("base", &self.base).field("kind", &self.kind);
+        shown.field("set", &self.set).field("source", &self.source.as_deref().map(Veiled)).finish()
+    }
 }
 
 /// Why a line cannot be taken; reads on from `FILE:LINE: `.

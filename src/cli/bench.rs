@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 
 use super::{
     args::{Bench, Measure},
-    bench_hooks,
+    bench_disk::Syncs,
+    bench_hooks, bench_shown,
     failure::{End, Failure},
     import::{Summary, take_file},
     lines::Lines,
@@ -421,13 +422,24 @@ fn hooks(place: &Place) -> Result<(Figures, End), Failure> {
         figures.measured(name, millis(at_percent(&measured.answers, percent)));
     }
     figures.measured("max_ms", millis(measured.answers.last().copied().unwrap_or_default()));
-    for (name, percent) in [("fdatasync_p50_ms", 50), ("fdatasync_p99_ms", 99)] {
+    for (name, percent) in [("fdatasync_p50_ms", 50), ("fdatasync_p95_ms", 95), ("fdatasync_p99_ms", 99)] {
         figures.measured(name, millis(at_percent(&measured.syncs, percent)));
     }
     let taken = open.engine.counts()?.events;
     open.close()?;
     figures.add_usage(&place.store)?;
-    Ok((figures, End::well(measured.refused == 0 && taken == events)))
+    let syncs = Syncs::begin(place.store.join("sync"));
+    let shown = bench_shown::measure(&place.store.join("shown"));
+    let (syncs, shown) = (syncs.end().map_err(Failure::Runtime)?, shown?);
+    figures.count("changes", bench_shown::changes() as u64).count("missed", shown.missed as u64);
+    for (name, percent) in [("shown_p50_ms", 50), ("shown_p95_ms", 95), ("shown_p99_ms", 99)] {
+        figures.measured(name, millis(at_percent(&shown.took, percent)));
+    }
+    figures.measured("shown_max_ms", millis(shown.took.last().copied().unwrap_or_default()));
+    for (name, percent) in [("shown_fdatasync_p50_ms", 50), ("shown_fdatasync_p99_ms", 99)] {
+        figures.measured(name, millis(at_percent(&syncs, percent)));
+    }
+    Ok((figures, End::well(measured.refused == 0 && taken == events && shown.missed == 0)))
 }
 
 fn next_statement(lines: &mut Lines, data: &Path) -> Result<Option<Statement>, Failure> {

@@ -1,11 +1,10 @@
 //! How fast webhooks are answered: 500 a second of ten events each, over sockets on the loopback.
 //!
 //! Requests leave on time whether earlier ones were answered or not, and each is timed from when it was due, so a stall
-//! shows in all that it held up. Beside it stands what the machine takes to write as many bytes and sync them.
+//! shows in all that it held up. Beside it stands what the machine takes meanwhile to write as many bytes and sync them.
 
 use std::{
-    fs::File,
-    io::{self, Write},
+    io,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -21,6 +20,7 @@ use tokio::{
     time::sleep_until,
 };
 
+use super::bench_disk::Syncs;
 use crate::{
     clock::Millis,
     engine::{Engine, Handle},
@@ -37,9 +37,6 @@ const DISTANCE: Duration = Duration::from_millis(2);
 const EVENTS: usize = 10;
 /// Over so many connections, as a side has them that calls much.
 const CONNECTIONS: usize = 40;
-/// How many syncs are timed, each of about the bytes that one request makes.
-const SYNCS: usize = 1_000;
-const SYNC_BYTES: usize = EVENTS * 200;
 const SECRET: &[u8] = b"a secret that is only ever used by this measure";
 
 /// What was measured.
@@ -50,7 +47,7 @@ pub struct Measured {
     pub refused: usize,
     /// From the first request's due time to the last answer.
     pub took: Duration,
-    /// What one write with a sync took, ascending.
+    /// What one write with a sync took meanwhile, ascending.
     pub syncs: Vec<Duration>,
 }
 
@@ -77,25 +74,12 @@ pub enum HooksError {
 
 /// Measures a store that was just made.
 pub fn measure(engine: &Engine, store: &Path) -> Result<Measured, HooksError> {
-    let syncs = syncs(&store.join("sync"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let (answers, refused, took) = runtime.block_on(calls(engine, store))?;
+    let syncs = Syncs::begin(store.join("sync"));
+    let measured = runtime.block_on(calls(engine, store));
+    let syncs = syncs.end()?;
+    let (answers, refused, took) = measured?;
     Ok(Measured { answers, refused, took, syncs })
-}
-
-/// What the disk alone takes.
-fn syncs(path: &Path) -> io::Result<Vec<Duration>> {
-    let (mut file, bytes) = (File::create(path)?, [7; SYNC_BYTES]);
-    let mut took = Vec::with_capacity(SYNCS);
-    for _ in 0..SYNCS {
-        let began = Instant::now();
-        file.write_all(&bytes)?;
-        file.sync_data()?;
-        took.push(began.elapsed());
-    }
-    std::fs::remove_file(path)?;
-    took.sort_unstable();
-    Ok(took)
 }
 
 async fn calls(engine: &Engine, store: &Path) -> Result<(Vec<Duration>, usize, Duration), HooksError> {

@@ -14,7 +14,7 @@ use crate::sim::{
 
 /// Runs the demo and tells what happened; exit code 1 if anything disagrees.
 pub fn demo(args: &Demo, store: Option<&Path>, json: bool, out: &mut dyn Write) -> Result<End, Failure> {
-    if args.http {
+    if !args.in_process {
         return over_http(args, store, json, out);
     }
     let default = Options::default();
@@ -49,8 +49,7 @@ fn over_http(args: &Demo, store: Option<&Path>, json: bool, out: &mut dyn Write)
         seed: args.seed,
         records: args.records,
         edits: args.edits,
-        kills: 1,
-        rough: args.rough,
+        kills: args.kills,
     };
     let bar = tell::Progress::of("edits", options.edits, false);
     let report = live::run(&options, &mut |doing, done| {

@@ -2,7 +2,7 @@
 
 use std::{error::Error, io, net::SocketAddr, path::PathBuf};
 
-use super::bench_hooks::HooksError;
+use super::{bench_hooks::HooksError, bench_shown::ShownError};
 use crate::{
     engine::EngineError,
     log::LogError,
@@ -69,6 +69,9 @@ pub enum Failure {
     /// Nothing can be measured.
     #[error(transparent)]
     Hooks(#[from] HooksError),
+    /// Nothing can be measured between sides.
+    #[error(transparent)]
+    Shown(#[from] ShownError),
     /// The demo cannot run.
     #[error(transparent)]
     Demo(crate::sim::demo::DemoError),

@@ -66,5 +66,11 @@ fn tell_list(answer: &Json, out: &mut dyn Write) -> Result<(), Failure> {
         let row = |one: &Json| vec![text(one, "side"), names(one, "records"), text(one, "on")];
         tell::table(out, &["side", "may have one of these too often", "alike in"], twins.iter().map(row))?;
     }
+    let count = |key: &str| answer.pointer(&format!("/counts/{key}")).and_then(Json::as_u64).unwrap_or(0);
+    let [certain, doubtful, twice] = ["certain", "doubtful", "twice"].map(count);
+    writeln!(
+        out,
+        "{certain} pairs match for certain, {doubtful} are doubtful, and {twice} times a side has one more than once"
+    )?;
     Ok(())
 }

@@ -2,15 +2,23 @@
 
 use tracing_subscriber::EnvFilter;
 
-/// What is logged where `RUST_LOG` does not say: a service tells what it does, a command only what is wrong.
-fn filter(serves: bool) -> EnvFilter {
-    let usual = if serves { "info,sled=error" } else { "warn,sled=error" };
-    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual))
+use super::args::Command;
+
+/// What is logged where `RUST_LOG` does not say.
+fn usual(command: &Command) -> &'static str {
+    match command {
+        Command::Serve(_) => "info,sled=error",
+        // All that goes wrong in it was ordered, and its report counts it.
+        Command::Demo(_) => "off",
+        _ => "warn,sled=error",
+    }
 }
 
 /// Begins to log.
-pub fn begin(serves: bool, json: bool) {
-    let lines = tracing_subscriber::fmt().with_env_filter(filter(serves)).with_writer(std::io::stderr);
+pub fn begin(command: &Command, json: bool) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual(command)));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let serves = matches!(command, Command::Serve(_));
     let begun = match json && serves {
         true => lines.json().flatten_event(true).with_current_span(true).with_span_list(true).try_init(),
         false => lines.try_init(),

@@ -6,7 +6,9 @@
 mod apply;
 mod args;
 mod bench;
+mod bench_disk;
 mod bench_hooks;
+mod bench_shown;
 mod check;
 mod decide;
 mod demo;
@@ -51,7 +53,7 @@ const STORE: &str = "syncline-store";
 pub fn main() -> ExitCode {
     // Prints help and complaints about arguments on its own, and ends with 2 for the latter.
     let args = Args::parse();
-    logs::begin(matches!(args.command, Command::Serve(_)), args.json);
+    logs::begin(&args.command, args.json);
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
     let done = run(args, &mut out).and_then(|end| out.flush().map(|()| end).map_err(Failure::Write));
     match done {

@@ -31,7 +31,8 @@ fn tell_served(served: &Json, place: &Place, out: &mut dyn Write) -> Result<End,
     rows.extend(
         [("events", "events"), ("records", "records"), ("conflicts open", "conflicts_open")].map(|(n, k)| total(n, k)),
     );
-    rows.extend([("parked", "parked"), ("waiting", "waiting"), ("duplicates", "duplicates")].map(|(n, k)| total(n, k)));
+    let more = ["parked", "suggestions", "waiting", "duplicates"];
+    rows.extend(more.map(|name| total(name, name)));
     tell::table(out, &[], rows)?;
     let side = |side: &Json| {
         let backfill = side.get("backfill").map(list).unwrap_or_default().iter();
@@ -76,6 +77,7 @@ struct Status<'a> {
     records: u64,
     conflicts_open: u64,
     parked: u64,
+    suggestions: u64,
     waiting: u64,
     contradicted: u64,
     misfits: u64,
@@ -146,6 +148,7 @@ impl<'a> Status<'a> {
             records: counts.records,
             conflicts_open: counts.conflicts_open,
             parked: counts.parked,
+            suggestions: engine.suggestions()?.len() as u64,
             waiting: counts.waiting,
             contradicted: counts.contradicted,
             misfits: reader.misfits()?,
@@ -169,6 +172,7 @@ impl<'a> Status<'a> {
             number("records", self.records, ""),
             number("conflicts open", self.conflicts_open, "fields whose candidates differ"),
             number("parked", self.parked, "waits for a person"),
+            number("suggestions", self.suggestions, "records that a side may have already: `links suggest`"),
             number("waiting", self.waiting, "events whose base has not come yet"),
             number("misfits", self.misfits, "values that break the manifest"),
             vec!["log".to_owned(), tell::bytes(self.log_bytes), String::new()],

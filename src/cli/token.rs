@@ -1,9 +1,10 @@
 //! Tokens for the API: made, listed, revoked.
 
-use std::io::Write;
+use std::{io::Write, sync::Arc};
 
 use secrecy::ExposeSecret;
 use serde::Serialize;
+use serde_json::Value as Json;
 
 use super::{
     args::{NewToken as Asked, Token as Command},
@@ -15,7 +16,10 @@ use crate::{
     clock::{Clock, Millis, SystemClock},
     engine::EngineError,
     id::{RecordId, SideName},
+    log::LogError,
+    manifest::Manifest,
     server::{NewToken, Token, Tokens},
+    service::{self, Order},
 };
 
 #[derive(Serialize)]
@@ -61,7 +65,13 @@ pub fn token(command: &Command, place: &Place, out: &mut dyn Write) -> Result<En
     }
     let tokens = Tokens::open(&place.store)?;
     match command {
-        Command::Create(asked) => create(asked, &tokens, place.json, out),
+        Command::Create(asked) => {
+            match manifest(place)? {
+                Some(manifest) => check(asked, &manifest)?,
+                None => tell::complain(&[UNCHECKED.to_owned()]),
+            }
+            create(asked, &tokens, place.json, out)
+        }
         Command::List => list(&tokens, place.json, out),
         Command::Revoke { id } => {
             let token = tokens.revoke(id, SystemClock.now())?;
@@ -71,6 +81,47 @@ pub fn token(command: &Command, place: &Place, out: &mut dyn Write) -> Result<En
             }
             Ok(End::Done)
         }
+    }
+}
+
+/// What is said where nobody can be asked for the manifest.
+const UNCHECKED: &str = "note: another process has the store and takes no orders, so side and role were not looked up";
+
+/// The manifest that was named, or the one in force, also of a store that another process serves; `None`: that process
+/// takes no orders.
+fn manifest(place: &Place) -> Result<Option<Arc<Manifest>>, Failure> {
+    let named = place.manifest_text()?;
+    let text = match named {
+        Some(text) => Some(text),
+        None => service::ask(&place.store, &Order::Manifest)?
+            .and_then(|told| told.get("text").and_then(Json::as_str).map(str::to_owned)),
+    };
+    if let Some(text) = text {
+        return Ok(Some(Arc::new(Manifest::parse(&text).map_err(EngineError::Manifest)?)));
+    }
+    let open = match place.open() {
+        Err(Failure::Engine(EngineError::Log(LogError::Locked { .. }))) => return Ok(None),
+        opened => opened?,
+    };
+    let manifest = open.engine.manifest()?;
+    open.close()?;
+    Ok(Some(manifest))
+}
+
+/// Refuses a side or a role that the manifest does not have: a token for it would open nothing.
+fn check(asked: &Asked, manifest: &Manifest) -> Result<(), Failure> {
+    let refuse = |what: &str, name: &str, known: Vec<&str>| {
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        Err(Failure::Use(format!("the manifest has no {what} {name:?}; it has {known}")))
+    };
+    if manifest.side(&asked.side).is_none() {
+        return refuse("side", &asked.side, manifest.sides.iter().map(|side| &*side.name).collect());
+    }
+    match &asked.role {
+        Some(role) if !manifest.permissions.contains_key(role) => {
+            refuse("role", role, manifest.permissions.keys().map(String::as_str).collect())
+        }
+        _ => Ok(()),
     }
 }
 

@@ -233,7 +233,7 @@ impl Shared<'_> {
             let core = self.engine.core()?;
             core.peek_whole(id)?.unwrap_or_default()
         };
-        let events = match read_line(&self.engine.inner.log, &self.engine.inner.key, &line) {
+        let mut events = match read_line(&self.engine.inner.log, &self.engine.inner.key, &line) {
             Ok(events) => events,
             Err(source) => {
                 share.audit.findings.push(Finding::Unreadable { record: id.clone(), source });
@@ -249,6 +249,7 @@ impl Shared<'_> {
                 word.fetch_or(1 << (heard.seq.0 % 64), Ordering::Relaxed);
             }
         }
+        self.engine.understand_all(&mut events)?;
         let (due, due_line) = merge::fold(&events, &self.book);
         let parts = differences(&record, &due, &line, &due_line);
         if !parts.is_empty() {

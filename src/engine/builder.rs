@@ -19,6 +19,9 @@ use crate::{
     state::{Checkpoint, Opened, Store},
 };
 
+/// sled panics when it is given less to cache with than this, in bytes.
+const CACHE_LEAST: usize = 256;
+
 /// How a store is opened. Every setting has a default.
 pub struct Builder {
     path: PathBuf,
@@ -154,7 +157,8 @@ impl Builder {
         if let Some(manifest) = manifest.as_ref().filter(|manifest| manifest.tenant != tenant) {
             return Err(EngineError::Tenant { store: tenant, manifest: manifest.tenant.clone() });
         }
-        let (store, opened) = Store::open(self.disk.clone(), &state_dir, (self.memory_bytes / 4) as u64)?;
+        let (store, opened) =
+            Store::open(self.disk.clone(), &state_dir, (self.memory_bytes / 4).max(CACHE_LEAST) as u64)?;
         let checkpoint = match opened {
             Opened::At(checkpoint) => *checkpoint,
             Opened::Nothing { aside } => {

@@ -1,7 +1,7 @@
 //! The part behind the lock: resolved records in memory, and how an event enters them.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, hash_map},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -12,6 +12,7 @@ use super::{
     guard::LoopGuard,
     identity::{self, Identity, Regrouped},
     links::MatchKey,
+    parked::holds,
     rows::Rows,
     stored::{read_event, read_line},
     trace,
@@ -27,8 +28,6 @@ use crate::{
     state::{Checkpoint, Counts, Pages, Store},
 };
 
-/// Pages of a source's numbers that are kept in memory, each a few kilobytes.
-const PAGES_KEPT: usize = 1024;
 /// About how many bytes an event adds to its record in memory.
 const EVENT_BYTES: usize = 160;
 
@@ -57,12 +56,8 @@ impl Share {
     fn of(record: &Record) -> Self {
         let disputed = record.real_fields().filter(|field| field.is_disputed()).count();
         let parks = record.sides.iter().map(|state| {
-            let holds = |field: &FieldName| {
-                let winner = record.field(field).map_or(SaidId([0; 16]), |field| field.winner().said);
-                state.parked(field, &winner).is_some()
-            };
             let fields: BTreeSet<&FieldName> = state.parks.iter().map(|park| &park.field).collect();
-            fields.into_iter().filter(|field| holds(field)).count()
+            fields.into_iter().filter(|field| holds(record, state, field)).count()
         });
         let stuck = usize::from(record.existence == Existence::Disputed) + record.contradicted.len();
         Share {
@@ -96,8 +91,8 @@ pub(super) struct Core {
     pub(super) guard: LoopGuard,
     pub(super) held: HashMap<RecordId, Box<Held>, FxBuildHasher>,
     /// Pages of sources' numbers, and whether they have changed.
-    pages: FxHashMap<Box<str>, FxHashMap<u64, (Pages, bool)>>,
-    void: Vec<SaidId>,
+    pub(super) pages: FxHashMap<Box<str>, FxHashMap<u64, (Pages, bool)>>,
+    pub(super) void: Vec<SaidId>,
     checkpointed: Seq,
     last: Seq,
     heard: Hlc,
@@ -105,8 +100,12 @@ pub(super) struct Core {
     held_bytes: usize,
     turn: u64,
     pub(super) identity: Identity,
-    /// Since when all that a side has is known, by its own clock.
-    pub(super) populated: BTreeMap<SideName, Millis>,
+    /// The kinds of which all that a side has is known.
+    pub(super) populated: BTreeMap<SideName, BTreeSet<String>>,
+    /// The records that a side is making, as far as is known, each with the last event before the order for it left.
+    pub(super) being_made: BTreeMap<(SideName, RecordId), Seq>,
+    /// The kinds with fields that name records, by the manifest in force.
+    pub(super) referring: BTreeSet<String>,
 }
 
 impl Core {
@@ -118,7 +117,9 @@ impl Core {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let mut book = Rulebook::default();
-        checkpoint.void.iter().for_each(|said| book.add_void(*said));
+        for said in &checkpoint.void {
+            book.add_void(*said);
+        }
         Core {
             store,
             book: Arc::new(book),
@@ -143,6 +144,8 @@ impl Core {
             turn: 0,
             identity: Identity::new(checkpoint.indexed.is_some_and(|held| held.ties > 0)),
             populated: BTreeMap::new(),
+            being_made: BTreeMap::new(),
+            referring: BTreeSet::new(),
         }
     }
 
@@ -158,6 +161,11 @@ impl Core {
 
     pub fn checkpointed(&self) -> Seq {
         self.checkpointed
+    }
+
+    /// The newest event that has taken effect.
+    pub fn newest(&self) -> Seq {
+        self.last
     }
 
     pub fn newest_heard(&self) -> Hlc {
@@ -184,14 +192,18 @@ impl Core {
                 Arc::make_mut(&mut self.book).add_edition(event.header.said_at, text, edition(&manifest));
                 if self.book.newest_text() == Some(text) {
                     self.manifest = Arc::new(manifest);
+                    self.note_referring();
                 }
             }
             Detail::Clock(ahead) => {
                 Arc::make_mut(&mut self.book).add_clock(&event.header.origin.side, event.header.said_at, *ahead)
             }
             _ => {
-                if let Some(at) = identity::populated(event) {
-                    self.populated.insert(event.header.origin.side.clone(), at);
+                if identity::is_population(event) {
+                    let side = &event.header.origin.side;
+                    // It speaks of the kinds that there were then: one that joins later was not read.
+                    let kinds: Vec<String> = self.kinds_on(side).cloned().collect();
+                    self.populated.entry(side.clone()).or_default().extend(kinds);
                 }
             }
         }
@@ -218,7 +230,8 @@ impl Core {
             .filter(|(_, fresh)| **fresh)
             .map(|(one, _)| Entry { id: one.id(), header: &one.header, payload: &one.payload })
             .collect();
-        let appended = log.append(&entries)?;
+        let appending = trace::log(sealed.iter().zip(&fresh).filter(|(_, fresh)| **fresh).map(|(one, _)| &one.event));
+        let appended = appending.in_scope(|| log.append(&entries))?;
         let mut seq = appended.first;
         let mut places = appended.places.into_iter();
         let mut said = Vec::with_capacity(sealed.len());
@@ -233,7 +246,8 @@ impl Core {
             trace::heard(&one.event, id, name, seq);
             let contradicted = self.counts.contradicted;
             let waiting = self.counts.waiting;
-            self.apply(log, Heard { seq, place, event: one.event })?;
+            let merging = trace::merge(&one.event, seq);
+            merging.in_scope(|| self.apply(log, Heard { seq, place, event: one.event }))?;
             let contradicts = self.counts.contradicted > contradicted;
             said.push(Said::New { seq, id, said: name, waits: self.counts.waiting > waiting, contradicts });
             seq = seq.next();
@@ -334,6 +348,8 @@ impl Core {
 
     fn apply_record(&mut self, log: &Log, record: &RecordId, heard: &Heard) -> Result<(), EngineError> {
         self.hold(record)?;
+        let meant = self.meaning(heard)?;
+        let heard = meant.as_ref().unwrap_or(heard);
         let matched = self.keys_of(record);
         let held = self.held.get_mut(record).expect("the record was just put in memory");
         let before = held.share.take().unwrap_or_else(|| Share::of(&held.record));
@@ -354,6 +370,16 @@ impl Core {
     fn keys_of(&self, record: &RecordId) -> Vec<MatchKey> {
         let matched = self.manifest.kind(record.kind()).is_some_and(|kind| !kind.match_on.is_empty());
         if matched { self.match_keys(record, &self.held[record].record) } else { Vec::new() }
+    }
+
+    /// An event that names records, as it is meant; `None`: it names none.
+    fn meaning(&self, heard: &Heard) -> Result<Option<Heard>, EngineError> {
+        if !self.note_named(&heard.event)? {
+            return Ok(None);
+        }
+        let mut meant = heard.clone();
+        self.understand(&mut meant.event)?;
+        Ok(Some(meant))
     }
 
     /// Resolves a record in memory anew from its events in the log, and one more; `before` is what it added to the totals.
@@ -391,6 +417,7 @@ impl Core {
     /// Resolves a record anew from its events in the log, and one more.
     fn refold(&self, log: &Log, held: &mut Held, more: Option<&Heard>) -> Result<(), EngineError> {
         let mut events = read_line(log, &self.key, &held.line)?;
+        self.understand_all(&mut events)?;
         events.extend(more.filter(|heard| held.line.position(heard.seq).is_none()).cloned());
         (held.record, held.line) = merge::fold(&events, &self.book);
         Ok(())
@@ -399,6 +426,7 @@ impl Core {
     /// Lets a statement about two records take effect: those that it joins are resolved as one, those that it parts anew.
     fn regroup(&mut self, log: &Log, event: &Event) -> Result<(), EngineError> {
         let Some(Regrouped { before, after }) = self.identity.take(&self.store, event)? else { return Ok(()) };
+        self.being_made.retain(|(_, id), _| !before.contains(id));
         let mut events: BTreeMap<RecordId, Vec<Heard>> = BTreeMap::new();
         let mut rows = Vec::new();
         for id in &before {
@@ -411,8 +439,9 @@ impl Core {
             };
             self.adjust(Share::of(&held.record), Share::default());
             self.held_bytes = self.held_bytes.saturating_sub(size_of(&held));
-            for heard in read_line(log, &self.key, &held.line)? {
+            for mut heard in read_line(log, &self.key, &held.line)? {
                 let id = self.canonical(&heard.event.header.record)?;
+                self.understand(&mut heard.event)?;
                 events.entry(id).or_default().push(heard);
             }
             rows.extend(self.take_rows(id, &held.record)?);
@@ -426,7 +455,8 @@ impl Core {
             self.held.insert(id.clone(), held);
             self.touched.insert(id);
         }
-        self.put_rows(rows)
+        self.put_rows(rows)?;
+        self.refold_referring(log, &after)
     }
 
     /// Manifests and clocks change how conflicts are judged, so records with any are resolved anew.
@@ -450,7 +480,7 @@ impl Core {
         Ok(())
     }
 
-    fn refold_one(&mut self, log: &Log, record: &RecordId) -> Result<(), EngineError> {
+    pub(super) fn refold_one(&mut self, log: &Log, record: &RecordId) -> Result<(), EngineError> {
         let before = Share::of(&self.hold(record)?.record);
         self.refold_held(log, record, before, None)?;
         let matches = self.keys_of(record);
@@ -466,69 +496,6 @@ impl Core {
         ids.retain(|id| !self.identity.is_gone(id));
         ids.extend(self.held.keys().filter(|id| !id.is_empty()).cloned());
         Ok(ids.into_iter().collect())
-    }
-
-    /// Notes the number under which a statement was made, and takes the greater of two contents out of effect.
-    fn note_name(&mut self, log: &Log, heard: &Heard) -> Result<(), EngineError> {
-        let header = &heard.event.header;
-        let (Some(source), Some(number)) = (header.named.source(), header.said_seq) else { return Ok(()) };
-        let (page, offset) = Pages::place(number);
-        let known = self.page(source, page)?.0.get(offset).filter(|seq| *seq < heard.seq);
-        let Some(other) = known else {
-            let page = self.page(source, page)?;
-            page.0.set(offset, heard.seq);
-            page.1 = true;
-            return Ok(());
-        };
-        let place = log.find(other)?;
-        let theirs = read_event(log, &self.key, other, place)?;
-        // Within one record the fold sees both.
-        let (mine, other_record) = (self.canonical(&header.record)?, self.canonical(&theirs.header.record)?);
-        if mine == other_record {
-            return Ok(());
-        }
-        let mine_counts = (heard.event.content(), &*header.record) < (theirs.content(), &*theirs.header.record);
-        let loser = if mine_counts { &theirs.header } else { header };
-        Arc::make_mut(&mut self.book).add_void(loser.said);
-        self.void.push(loser.said);
-        if mine_counts {
-            let page = self.page(source, page)?;
-            page.0.set(offset, heard.seq);
-            page.1 = true;
-            self.refold_one(log, &other_record)?;
-        }
-        Ok(())
-    }
-
-    /// The event that bears a source's number.
-    pub fn numbered(&mut self, source: &str, number: u64) -> Result<Option<Seq>, EngineError> {
-        let (page, offset) = Pages::place(number);
-        Ok(self.page(source, page)?.0.get(offset))
-    }
-
-    fn page(&mut self, source: &str, page: u64) -> Result<&mut (Pages, bool), EngineError> {
-        if !self.pages.contains_key(source) {
-            self.pages.insert(source.into(), FxHashMap::default());
-        }
-        let pages = self.pages.get_mut(source).expect("the source was just put in memory");
-        match pages.entry(page) {
-            hash_map::Entry::Occupied(known) => Ok(known.into_mut()),
-            hash_map::Entry::Vacant(free) => Ok(free.insert((self.store.page(source, page)?, false))),
-        }
-    }
-
-    /// Writes out the pages that have changed; where there are many, they leave memory.
-    fn write_pages(&mut self) -> Result<(), EngineError> {
-        for (source, pages) in &mut self.pages {
-            for (page, (numbers, changed)) in pages.iter_mut().filter(|(_, (_, changed))| *changed) {
-                self.store.put_page(source, *page, numbers)?;
-                *changed = false;
-            }
-            if pages.len() > PAGES_KEPT {
-                pages.clear();
-            }
-        }
-        Ok(())
     }
 
     /// Puts a record in memory.
@@ -592,7 +559,8 @@ impl Core {
             let line = Line::from_entries(
                 kept.map(|entry| merge::line::Entry { parents: Vec::new(), ..entry.clone() }).collect(),
             );
-            let events = read_line(log, &self.key, &line)?;
+            let mut events = read_line(log, &self.key, &line)?;
+            self.understand_all(&mut events)?;
             (held.record, held.line) =
                 if events.is_empty() { Default::default() } else { merge::fold(&events, &self.book) };
             held.dirty = true;
@@ -604,9 +572,7 @@ impl Core {
 
     /// Writes the longest unused records out when memory is over budget.
     pub fn shed(&mut self) -> Result<(), EngineError> {
-        if self.pages.values().any(|pages| pages.len() > PAGES_KEPT) {
-            self.write_pages()?;
-        }
+        self.shed_pages()?;
         if self.held_bytes <= self.memory_bytes {
             return Ok(());
         }

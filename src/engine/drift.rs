@@ -186,12 +186,18 @@ impl Engine {
             let maps = spec.is_some_and(|spec| spec.name_on(side, &field.field).is_some());
             let shown = known.shown(&field.field);
             let newest = shown.and_then(|shown| shown.newest.as_ref());
-            let same = newest.map_or(field.value.is_null(), |newest| *newest == field.value);
+            let meant = core.understood(record.kind(), &field.field, &field.value)?;
+            let same = newest.map_or(field.value.is_null(), |newest| *newest == meant);
             if !maps || same {
                 ordinary.push(field);
                 continue;
             }
             let since = field.changed.or(seen.modified);
+            if field.asked.is_some() {
+                drifts.push(drift(Some(&field.field), DriftKind::Unheard, since, &field.author));
+                ordinary.push(field);
+                continue;
+            }
             let (Some(shown), Some(time)) = (shown, since.filter(|time| shown.is_some_and(|shown| *time <= shown.at)))
             else {
                 drifts.push(drift(Some(&field.field), DriftKind::Unheard, since, &field.author));

@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use rustc_hash::FxBuildHasher;
 
 use crate::{
-    clock::Millis,
     event::{Detail, Event, Kind},
     id::RecordId,
     state::{StateError, Store, Tie, TieKind},
@@ -182,8 +181,7 @@ pub(super) fn other_of(event: &Event) -> Option<&RecordId> {
     }
 }
 
-/// When everything about a side was read once, so that what it has not is known to be missing there.
-pub(super) fn populated(event: &Event) -> Option<Millis> {
-    let header = &event.header;
-    (header.kind == Kind::Observe && header.record.is_empty()).then_some(header.said_at)
+/// Whether an event says that everything about a side was read once, so that what it has not is known to be missing there.
+pub(super) fn is_population(event: &Event) -> bool {
+    event.header.kind == Kind::Observe && event.header.record.is_empty()
 }

@@ -16,11 +16,11 @@ use super::{
 use crate::{
     clock::Millis,
     event::{Author, Detail, Draft, Kind, Origin},
-    id::{FieldName, RecordId, SideName},
-    manifest::LinkRule,
-    merge::{Existence, Record},
+    id::{FieldName, RecordId, Seq, SideName},
+    manifest::{self, LinkRule, MadeFor},
+    merge::{Existence, Field, Record},
     projection,
-    rulebook::PERSON,
+    rulebook::{ANY, EXISTENCE, PERSON},
     side::Links,
     state::TieKind,
     value::{Value, View},
@@ -76,6 +76,8 @@ pub(super) enum Making {
     Lacking,
     /// Something there could be the same.
     Like(Suggestion),
+    /// It may be what a write of ours, of which nothing is known yet, has made of another record.
+    Ours,
 }
 
 /// A field by which records are matched, and its value as the index has it.
@@ -207,20 +209,90 @@ impl Core {
         Ok(same && apart && only(self.alike(id, record)?, other) && only(self.alike(other, state)?, id))
     }
 
+    /// The kinds that the manifest gives a side now.
+    pub fn kinds_on(&self, side: &SideName) -> impl Iterator<Item = &String> {
+        let edition = self.book.newest();
+        edition.kinds.keys().filter(move |kind| edition.projects(kind, side))
+    }
+
+    /// Whether all that a side has of a kind is known.
+    fn has_all(&self, side: &SideName, kind: &str) -> bool {
+        self.populated.get(side).is_some_and(|kinds| kinds.contains(kind) || kinds.contains(ANY))
+    }
+
     /// Whether a record may be made on a side that does not have it.
     pub fn making(&self, id: &RecordId, record: &Record, side: &SideName) -> Result<Making, EngineError> {
         if !self.has_own_ids(side) {
             return Ok(Making::Free);
         }
-        if !self.populated.contains_key(side) {
+        if !self.has_all(side, id.kind()) {
             return Ok(Making::Unpopulated);
         }
         let kind = self.manifest.kind(id.kind());
-        let mut required = kind.into_iter().flat_map(|kind| &kind.fields).filter(|(_, field)| field.required);
-        if required.any(|(name, _)| record.field(name).is_none_or(|field| field.value().is_null())) {
+        let state = record.side(side);
+        // What the side refuses to take makes it no record of that person, and perhaps a second one of somebody it has.
+        let is_refused = |name: &FieldName| {
+            let winner = record.field(name).map(|field| field.winner().said);
+            winner.is_some_and(|said| state.is_some_and(|state| state.parked(name, &said).is_some()))
+        };
+        let lacks = |kind: &manifest::RecordKind| {
+            let required = kind.fields.iter().filter(|(_, field)| field.required).map(|(name, _)| name);
+            let is_empty = |name: &FieldName| record.field(name).is_none_or(|field| field.value().is_null());
+            required.clone().any(is_empty) || required.chain(&kind.match_on).any(is_refused)
+        };
+        if kind.is_some_and(lacks) {
             return Ok(Making::Lacking);
         }
+        if self.may_be_ours(id, record) {
+            return Ok(Making::Ours);
+        }
         Ok(self.suggestion(id, record, side)?.map_or(Making::Free, Making::Like))
+    }
+
+    /// Whether a record may be what a write under way has made: nobody but us has said anything of it, and its side is making
+    /// one of its kind.
+    ///
+    /// A side may tell of what it made before it answers, and the answer may be lost.
+    fn may_be_ours(&self, id: &RecordId, record: &Record) -> bool {
+        let mut said = record.fields.iter().flat_map(|field| &field.candidates);
+        let mut at = record.sides.iter().filter(|state| state.link.is_some());
+        let being_made = |side: &SideName| {
+            let theirs = self.being_made.iter().filter(|((of, _), left)| of == side && **left < record.last);
+            theirs.into_iter().any(|((_, other), _)| other.kind() == id.kind() && other != id)
+        };
+        !self.being_made.is_empty() && said.all(|word| !word.author.is_another()) && at.any(|at| being_made(&at.side))
+    }
+
+    /// Notes whether a side is making a record, as far as is known, and that the order for it left after an event.
+    pub fn note_making(&mut self, side: &SideName, record: &RecordId, makes: bool, left: Seq) {
+        let key = (side.clone(), record.clone());
+        match makes {
+            true => drop(self.being_made.entry(key).or_insert(left)),
+            false => drop(self.being_made.remove(&key)),
+        }
+    }
+
+    /// For whom a record was made, by who made it, where nobody has said anything of that.
+    ///
+    /// It is said as a person's decision: the side on which it was made does not show it yet.
+    pub fn made_for(&self, id: &RecordId, record: &Record) -> Result<Option<Draft>, EngineError> {
+        let Some(kind) = self.manifest.kind(id.kind()).filter(|kind| kind.made_for != MadeFor::default()) else {
+            return Ok(None);
+        };
+        let made = record.field(EXISTENCE).filter(|_| record.existence == Existence::Alive).map(Field::winner);
+        let Some(made) = made.filter(|made| made.author.is_another()) else { return Ok(None) };
+        let mut words = kind.words_for(&made.origin.side, &made.author);
+        words.retain(|(field, _)| record.field(field).is_none());
+        if words.is_empty() {
+            return Ok(None);
+        }
+        let stream = self.stream(id, &made.origin.side, made.origin.link.as_deref())?;
+        let at = self.book.corrected(&made.origin.side, made.said_at);
+        let origin = Origin::side(SideName::new(PERSON).expect("a good name"));
+        let mut draft = Draft::new(Kind::Decide, stream, origin, at, made.author.clone());
+        draft.words = words;
+        draft.detail = Detail::Reason("for whom the record was made".to_owned());
+        Ok(Some(draft))
     }
 
     /// The link that a certain match makes, where the manifest lets it count.
@@ -412,15 +484,18 @@ impl Engine {
         Ok(all.into_iter().collect())
     }
 
-    /// Whether all that a side has is known, so that what it has not may be made there.
+    /// Whether all that a side has of every kind in the manifest is known, so that what it has not may be made there.
     ///
     /// # Errors
     /// If the engine has stopped.
     pub fn is_populated(&self, side: &str) -> Result<bool, EngineError> {
-        Ok(self.core()?.populated.contains_key(side))
+        let core = self.core()?;
+        let Some((side, _)) = core.populated.get_key_value(side) else { return Ok(false) };
+        Ok(core.kinds_on(side).all(|kind| core.has_all(side, kind)))
     }
 
-    /// Says that everything that a side had was read and told, so that what it has not may be made there.
+    /// Says that everything that a side had of the kinds in the manifest was read and told, so that what it has not may be
+    /// made there; of a kind that joins later it says nothing.
     ///
     /// # Errors
     /// If the store fails.
@@ -467,13 +542,17 @@ impl Core {
 
 impl Links for Engine {
     fn record(&self, kind: &str, side: &SideName, link: &str) -> Option<RecordId> {
-        let stream = RecordId::on_side(kind, side, link).ok()?;
-        Some(self.canonical(&stream).unwrap_or(stream))
+        RecordId::on_side(kind, side, link).ok()
     }
 
     fn link(&self, record: &RecordId, side: &SideName) -> Option<Box<str>> {
         let core = self.core().ok()?;
         let state = core.peek(record).ok()??;
         state.side(side).and_then(|state| state.link.clone())
+    }
+
+    fn is_linked(&self, record: &RecordId) -> bool {
+        let members = self.core().ok().and_then(|core| core.identity.members(&core.store, record).ok());
+        members.is_some_and(|members| members.len() > 1)
     }
 }

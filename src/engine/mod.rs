@@ -12,10 +12,13 @@ mod guard;
 mod handle;
 mod identity;
 mod links;
+mod numbers;
 mod observe;
 mod outbox;
 mod parked;
 mod peek;
+mod reference;
+mod refusal;
 mod rejudge;
 mod replay;
 mod rows;
@@ -285,7 +288,11 @@ impl Engine {
     pub fn seal(&self, draft: Draft) -> Result<Sealed, EngineError> {
         let key = self.record_key(&draft.record);
         let record = draft.record.clone();
-        draft.seal(&key, self.tick()).map_err(|source| EngineError::Statement { record, source })
+        let capturing = trace::capture(&draft);
+        let sealed = capturing.in_scope(|| draft.seal(&key, self.tick()));
+        let sealed = sealed.map_err(|source| EngineError::Statement { record, source })?;
+        trace::captured(&capturing, &sealed);
+        Ok(sealed)
     }
 
     fn tick(&self) -> Hlc {

@@ -106,7 +106,8 @@ impl Engine {
         Ok(drafts)
     }
 
-    fn seen_drafts(&self, core: &mut Core, ask: &Ask, seen: Seen, now: Millis) -> Result<Vec<Draft>, EngineError> {
+    fn seen_drafts(&self, core: &mut Core, ask: &Ask, mut seen: Seen, now: Millis) -> Result<Vec<Draft>, EngineError> {
+        seen.fields.iter_mut().for_each(|field| field.asked = field.asked.map(|at| core.book.on_side(&ask.side, at)));
         let held = core.hold(&ask.record)?;
         let (state, line) = (held.record.clone(), held.line.clone());
         let at = core.book.on_side(&ask.side, now);
@@ -145,7 +146,8 @@ impl Engine {
         let fields: Vec<SeenField> = fields.filter(|seen| reading.shows_field(core, &seen.field)).collect();
         drafts.extend(self.past(core, &reading, &fields)?);
         for field in &fields {
-            drafts.extend(reading.present(field, &confirmed, seen.modified));
+            let meant = core.understood(ask.record.kind(), &field.field, &field.value)?;
+            drafts.extend(reading.present(field, &meant, &confirmed, seen.modified));
         }
         if !unread.is_empty() {
             let mut draft =
@@ -265,17 +267,27 @@ impl Reading<'_> {
         Some(self.observe(&field, &Value::bool(seen.found), seen.modified.unwrap_or(self.at), Author::default()))
     }
 
-    /// What a field shows now, where that is news.
-    fn present(&self, seen: &SeenField, confirmed: &[(FieldName, Value)], modified: Option<Millis>) -> Option<Draft> {
+    /// What a field shows now, and means, where that is news.
+    fn present(
+        &self,
+        seen: &SeenField,
+        meant: &Value,
+        confirmed: &[(FieldName, Value)],
+        modified: Option<Millis>,
+    ) -> Option<Draft> {
         let is_doubt = self.ask.fields.contains(&seen.field);
         let shown = self.state.side(&self.ask.side).and_then(|state| state.shown(&seen.field));
-        let known = shown.and_then(|shown| shown.newest.as_ref()) == Some(&seen.value);
+        let known = shown.and_then(|shown| shown.newest.as_ref()) == Some(meant);
         let settled = confirmed.iter().any(|(field, value)| *field == seen.field && *value == seen.value);
-        let never_set = seen.value.is_null() && shown.is_none();
+        // What is on its way to a field does not show yet; that the side shows nothing is then no word of its users.
+        let was_set = shown.is_some_and(|shown| shown.newest.is_some()) || !seen.earlier.is_empty();
+        let never_set = seen.value.is_null() && !was_set;
         if settled || never_set || known && !is_doubt && !self.moved {
             return None;
         }
-        let Some(time) = seen.changed.or(modified) else {
+        // The record's time says nothing of a field that moves without it, and that has moved since.
+        let since = |time: &Millis| seen.asked.is_none() || shown.is_none_or(|shown| shown.at < *time);
+        let Some(time) = seen.changed.or(modified.filter(since)).or(seen.asked) else {
             tracing::warn!(record = %self.ask.record, side = %self.ask.side, field = %seen.field, "a side shows a value without any time");
             return None;
         };
@@ -313,9 +325,10 @@ impl Reading<'_> {
             }
         }
         // A receipt of nothing is dated by the reading, so that it stands after the write it is about.
-        if !draft.words.is_empty() {
-            draft.said_at = times.into_iter().max().or(seen.modified).unwrap_or(self.at);
-        }
+        draft.said_at = match draft.words.is_empty() {
+            true => self.at.max(header.said_at),
+            false => times.into_iter().max().or(seen.modified).unwrap_or(self.at),
+        };
         draft
     }
 
@@ -331,7 +344,7 @@ impl Reading<'_> {
             return value.is_null().then_some(None);
         };
         if shows.value == *value {
-            return Some(shows.changed);
+            return Some(shows.changed.or(shows.asked));
         }
         // An older one of the same value does not count: this write was planned over something newer.
         let shadow = self.state.side(&self.ask.side).and_then(|state| state.shown(field)).map(|shown| shown.at);

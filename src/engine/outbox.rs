@@ -21,6 +21,11 @@ use crate::{
     value::Value,
 };
 
+/// How far our guess of a side's clock may be behind it, in milliseconds.
+const GUESS_MOST: i64 = 10_000;
+/// How long what may be of our own making waits before it is looked at again, in milliseconds.
+const OURS_AGAIN: i64 = 2_000;
+
 /// A record that is not in agreement with a side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Row {
@@ -54,15 +59,24 @@ impl Core {
     fn look(&mut self, record: &RecordId, now: Millis) -> Result<Vec<Draft>, EngineError> {
         let mut drafts = Vec::new();
         let state = self.hold(record)?.record.clone();
+        drafts.extend(self.made_for(record, &state)?);
         let edition = self.book.newest();
         let connected = edition.sides.iter().filter(|(_, spec)| spec.connected).map(|(name, _)| name.clone());
         for side in connected.collect::<Vec<_>>() {
-            let plan = projection::plan(record.kind(), &state, &side, self.book.newest());
+            let mut plan = {
+                let projecting = trace::project(record, &side);
+                let plan = projecting.in_scope(|| projection::plan(record.kind(), &state, &side, self.book.newest()));
+                trace::projected(&projecting, &plan);
+                plan
+            };
+            self.refer(record, &state, &side, &mut plan)?;
             let open = state.side(&side).is_some_and(|state| !state.in_flight.is_empty());
+            // Of one that left before the store was opened it is not known when.
+            self.note_making(&side, record, open && plan.makes(), Seq(0));
             let mut waits = open || plan.unread || !plan.puts.is_empty() || !plan.doubts.is_empty();
             if plan.makes() && !open {
                 match self.making(record, &state, &side)? {
-                    Making::Free => {}
+                    Making::Free | Making::Ours => {}
                     Making::Unpopulated | Making::Lacking => waits = false,
                     Making::Like(suggestion) => {
                         waits = false;
@@ -258,19 +272,32 @@ impl Engine {
         drafts: &mut Vec<Draft>,
     ) -> Result<(), EngineError> {
         let state = core.hold(record)?.record.clone();
-        let plan = projection::plan(record.kind(), &state, side, core.book.newest());
         let Ok(side) = SideName::new(side) else { return Ok(()) };
         let key = (side.clone(), record.clone());
+        if core.rows.get(&key).is_none() {
+            return Ok(());
+        }
+        let mut plan = projection::plan(record.kind(), &state, &side, core.book.newest());
+        core.refer(record, &state, &side, &mut plan)?;
         let at = core.book.on_side(&side, now);
         let open = state.side(&side).is_some_and(|state| !state.in_flight.is_empty());
         let link = origin_of(&state, &side).link;
-        let blocked = plan.makes() && !open && core.making(record, &state, &key.0)? != Making::Free;
-        if !open && (blocked || plan.puts.is_empty() && plan.doubts.is_empty() && !plan.unread) {
+        let making = if plan.makes() && !open { core.making(record, &state, &side)? } else { Making::Free };
+        if making == Making::Ours {
+            let mut row = core.rows.take(&key, now);
+            row.not_before = now.plus(OURS_AGAIN);
+            core.rows.insert(key, row);
+            return Ok(());
+        }
+        if !open && (making != Making::Free || plan.puts.is_empty() && plan.doubts.is_empty() && !plan.unread) {
             core.rows.remove(&key);
             core.rows_changed.insert(key);
             return Ok(());
         }
         let stream = core.stream(record, &side, link.as_deref())?;
+        let shown = core.shown_references(record.kind(), state.side(&side), &plan.puts);
+        let left = core.newest();
+        core.note_making(&side, record, plan.makes(), left);
         let Some(mut row) = core.rows.get(&key).cloned() else { return Ok(()) };
         if (open && row.unsent.is_none()) || plan.puts.is_empty() || plan.unread {
             let fields = if open || plan.unread { Vec::new() } else { plan.doubts };
@@ -281,13 +308,13 @@ impl Engine {
             return Ok(());
         }
         let write = Write::of(self, &side, record, stream, &state, plan.puts, row.attempts);
-        let write = Write { urgent: !row.bulk, ..write };
+        let write = Write { urgent: !row.bulk, shown, ..write };
         row.busy = true;
         if row.unsent.take().as_ref() != Some(&write.key) {
             drafts.push(write.sent_draft(&state, at));
         }
         core.rows.insert(key, row);
-        trace::sent(&write);
+        trace::send(&write).in_scope(|| trace::sent(&write));
         writes.push(write);
         Ok(())
     }
@@ -325,6 +352,7 @@ impl Engine {
             let at = core.book.on_side(&write.side, now);
             let mut row = core.rows.take(&key, now);
             row.busy = false;
+            let _told = trace::receipt(&write).entered();
             trace::answered(&write, &outcome);
             match outcome {
                 Outcome::Applied(receipt) => {
@@ -334,9 +362,12 @@ impl Engine {
                 }
                 Outcome::Refused { reason, fields } => {
                     row.attempts = 0;
-                    drafts.push(write.refused_draft(&state, reason, &fields, at));
+                    let refused = write.refused_draft(&state, reason, &fields, at);
+                    let given_back = core.given_back(&write, &state, &refused, &fields, now);
+                    drafts.push(refused);
+                    drafts.extend(given_back);
                 }
-                Outcome::RetryAfter(millis) => {
+                Outcome::RetryAfter(millis) | Outcome::NotYet(millis) => {
                     row.attempts += 1;
                     row.not_before = now.plus(millis);
                     row.unsent = Some(write.key);
@@ -387,7 +418,8 @@ impl Write {
         let said: Vec<(&FieldName, &Value, &Vec<SaidId>, Option<Millis>)> =
             puts.iter().map(|put| (&put.field, &put.value, &put.carries, over(&put.field))).collect();
         let key = engine.record_key(record).said_id(&crate::codec::encode(&("write", side, said)));
-        let author = puts.first().map_or_else(Author::engine, |put| put.author.clone());
+        let person = puts.iter().map(|put| &put.author).find(|author| author.is_another());
+        let author = person.or(puts.first().map(|put| &put.author)).cloned().unwrap_or_else(Author::engine);
         Write {
             side: side.clone(),
             record: record.clone(),
@@ -395,6 +427,7 @@ impl Write {
             create: existence == Some(true),
             delete: existence == Some(false),
             fields,
+            shown: Vec::new(),
             key: key.to_string(),
             author,
             attempts,
@@ -413,14 +446,37 @@ impl Write {
     }
 
     fn sent_draft(&self, state: &Record, at: Millis) -> Draft {
-        let mut draft = self.draft(Kind::Sent, state, at);
+        let mut draft = self.draft(Kind::Sent, state, self.after_all(state, at));
         draft.detail = Detail::Write(self.key.clone());
         draft
     }
 
+    /// A time that comes after what the side has said and shown so far: all of it was known when this write left.
+    ///
+    /// The side's clock is guessed. A write that stood before the answer to the one before it would be closed by that answer, and
+    /// its echo would look like a stranger's word. What is further ahead was said by a clock that has been set right since.
+    fn after_all(&self, state: &Record, at: Millis) -> Millis {
+        let Some(side) = state.side(&self.side) else { return at };
+        let ours = side.shows.iter().filter(|shown| shown.by_us).map(|shown| shown.at);
+        let known = ours.chain(Some(side.newest).filter(|newest| newest.0 <= at.0 + GUESS_MOST));
+        known.max().map_or(at, |known| at.max(known.plus(1)))
+    }
+
+    /// A time that comes after what earlier writes of ours made these fields show.
+    ///
+    /// A side that counts in seconds, or a clock that stands, may bear one time for two writes: the later one comes after.
+    fn after_ours(&self, state: &Record, at: Millis) -> Millis {
+        let shown =
+            |put: &Put| state.side(&self.side)?.shown(&put.field).filter(|shown| shown.by_us).map(|shown| shown.at);
+        let earlier = self.puts.iter().filter_map(shown).max();
+        earlier.map_or(at, |earlier| at.max(earlier.plus(1)))
+    }
+
     /// What the side blames is parked; where it blames nothing that was sent, all of the write is.
     fn refused_draft(&self, state: &Record, reason: String, blamed: &[FieldName], at: Millis) -> Draft {
-        let mut draft = self.draft(Kind::Refused, state, at);
+        let open = state.side(&self.side).into_iter().flat_map(|side| &side.in_flight);
+        let sent = open.filter(|sent| sent.key == self.key).map(|sent| sent.at).max();
+        let mut draft = self.draft(Kind::Refused, state, sent.map_or(at, |sent| at.max(sent)));
         if draft.words.iter().any(|(field, _)| blamed.contains(field)) {
             let both = draft.words.into_iter().zip(draft.carries);
             (draft.words, draft.carries) = both.filter(|((field, _), _)| blamed.contains(field)).unzip();
@@ -455,12 +511,9 @@ impl Write {
     ///
     /// A side's own id that comes with it is tied to the record first.
     fn receipt_drafts(&self, state: &Record, receipt: Receipt, at: Millis, own_ids: bool) -> Vec<Draft> {
-        // A side that counts in seconds, or a clock that stands, may bear one time for two writes: the later one comes after.
-        let shown =
-            |put: &Put| state.side(&self.side)?.shown(&put.field).filter(|shown| shown.by_us).map(|shown| shown.at);
-        let earlier = self.puts.iter().filter_map(shown).max();
-        let at = receipt.at.unwrap_or(at);
-        let at = earlier.map_or(at, |earlier| at.max(earlier.plus(1)));
+        // A reading that began before this moment may not have seen what was written beside the record.
+        let beside_at = self.after_ours(state, at.plus(1));
+        let at = self.after_ours(state, receipt.at.unwrap_or(at));
         let mut draft = self.draft(Kind::Receipt, state, at);
         draft.detail = Detail::Write(self.key.clone());
         let mut drafts = Vec::new();
@@ -474,7 +527,8 @@ impl Write {
         if let Some(tie) = drafts.first() {
             draft.record = side_record(tie).clone();
         }
-        drafts.push(draft.clone());
+        let (within, beside) = split(draft.clone(), &receipt.beside, beside_at);
+        drafts.extend([within].into_iter().chain(beside));
         for (field, value) in receipt.shows {
             let Some(put) = self.puts.iter().find(|put| put.field == field && put.value != value) else { continue };
             // The side has put a person's words into its own form: they are the person's all the same.
@@ -488,5 +542,20 @@ impl Write {
             drafts.push(other);
         }
         drafts
+    }
+}
+
+/// A receipt without the words on these fields, and one with them alone, at another time, if there are any.
+fn split(mut draft: Draft, fields: &[FieldName], at: Millis) -> (Draft, Option<Draft>) {
+    let both = std::mem::take(&mut draft.words).into_iter().zip(std::mem::take(&mut draft.carries));
+    let (beside, within): (Vec<_>, Vec<_>) = both.partition(|((field, _), _)| fields.contains(field));
+    let mut other = Draft { said_at: at, ..draft.clone() };
+    (other.words, other.carries) = beside.into_iter().unzip();
+    (draft.words, draft.carries) = within.into_iter().unzip();
+    // A receipt of nothing still ends the write, unless the other one does.
+    match (draft.words.is_empty(), other.words.is_empty()) {
+        (_, true) => (draft, None),
+        (true, false) => (other, None),
+        (false, false) => (draft, Some(other)),
     }
 }

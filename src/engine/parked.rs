@@ -1,6 +1,6 @@
 //! What waits for a person, and how a person lets it go on or gives it up.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use serde::Serialize;
 
@@ -9,10 +9,11 @@ use crate::{
     clock::Millis,
     event::{Author, Detail, Draft, Kind},
     history::{Decision, Principal},
-    id::{FieldName, RecordId, SideName},
-    merge::{Existence, Record},
+    id::{FieldName, RecordId, SaidId, SideName},
+    merge::{Existence, Record, record::SideState},
+    projection,
     rulebook::EXISTENCE,
-    value::Value,
+    value::{Value, Veiled},
 };
 
 /// Why something waits.
@@ -30,7 +31,7 @@ pub enum ParkedKind {
 }
 
 /// Something that waits for a person. It holds no values; a reason may repeat the side's words.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct Parked {
     /// The record.
     pub record: RecordId,
@@ -45,6 +46,15 @@ pub struct Parked {
     /// Since when, by our clock.
     #[serde(rename = "since_ms")]
     pub since: Option<Millis>,
+}
+
+impl fmt::Debug for Parked {
+    // A side's words for a refusal repeat the value that it refused.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Parked");
+        shown.field("record", &self.record).field("side", &self.side).field("field", &self.field);
+        shown.field("kind", &self.kind).field("reason", &Veiled(&self.reason)).field("since", &self.since).finish()
+    }
 }
 
 impl Engine {
@@ -71,7 +81,7 @@ impl Engine {
         for state in &record.sides {
             let mut told = BTreeSet::new();
             // The newest word on why comes first.
-            for park in state.parks.iter().rev().filter(|park| holds(record, &state.side, &park.field)) {
+            for park in state.parks.iter().rev().filter(|park| holds(record, state, &park.field)) {
                 if !told.insert(&park.field) {
                     continue;
                 }
@@ -188,7 +198,7 @@ impl Engine {
         let shown = peek.as_ref().and_then(|peek| {
             let field = inner_text(field);
             let state = peek.record.side(side)?;
-            state.parks.iter().find(|park| *park.field == *field && holds(&peek.record, side, &park.field))?;
+            state.parks.iter().find(|park| *park.field == *field && holds(&peek.record, state, &park.field))?;
             Some((field != EXISTENCE, state.shown(field).and_then(|shown| shown.newest.clone())))
         });
         let nothing =
@@ -202,10 +212,15 @@ impl Engine {
     }
 }
 
-/// Whether a field is held back on a side as the record is now.
-fn holds(record: &Record, side: &str, field: &FieldName) -> bool {
-    let winner = record.field(field).map_or(crate::id::SaidId([0; 16]), |field| field.winner().said);
-    record.side(side).is_some_and(|state| state.parked(field, &winner).is_some())
+/// Whether a field is held back on a side as the record is now: it is parked, and the side does not show it all the same.
+pub(super) fn holds(record: &Record, state: &SideState, field: &FieldName) -> bool {
+    let due = record.field(field);
+    let winner = due.map_or(SaidId([0; 16]), |field| field.winner().said);
+    let shows = match &**field {
+        EXISTENCE => (record.existence == Existence::Alive) == projection::exists_on(Some(state)),
+        _ => due.is_some_and(|due| state.shown(field).is_some_and(|shown| shown.newest.as_ref() == Some(due.value()))),
+    };
+    !shows && state.parked(field, &winner).is_some()
 }
 
 fn reason_of(detail: Detail) -> String {

@@ -137,6 +137,12 @@ impl Engine {
         held.sort();
         // No id starts with a control character, and the tenant's own line has the empty one.
         let stored = core.store.ids(start.max("\u{1}")).map(|id| id.map_err(EngineError::from));
+        // Until the next checkpoint what has become another id's alias is on disk still.
+        let engine = self.clone();
+        let stored = stored.filter_map(move |id| match id.and_then(|id| Ok((engine.canonical(&id)?, id))) {
+            Ok((canonical, id)) => (canonical == id).then_some(Ok(id)),
+            Err(why) => Some(Err(why)),
+        });
         Ok((held, stored))
     }
 }

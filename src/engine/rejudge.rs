@@ -109,7 +109,8 @@ impl Engine {
             return Ok(());
         }
         let Some(peek) = self.peek(id)? else { return Ok(()) };
-        let events = read_line(&self.inner.log, &self.inner.key, &peek.line)?;
+        let mut events = read_line(&self.inner.log, &self.inner.key, &peek.line)?;
+        self.understand_all(&mut events)?;
         let (due, _) = merge::fold(&events, newest);
         for field in open {
             found.conflicts += 1;

@@ -1,6 +1,6 @@
 //! What was said of a record, in order, and what became of each word.
 
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::{cmp::Reverse, collections::BinaryHeap, fmt};
 
 use rustc_hash::FxHashMap;
 use serde::Serialize;
@@ -13,7 +13,7 @@ use crate::{
     id::{EventId, FieldName, RecordId, Seq, SideName},
     merge::{self, Existence, Field, Fold, Heard, Reason, Record, WordState},
     rulebook::{EXISTENCE, Rulebook},
-    value::Value,
+    value::{Value, Veiled},
 };
 
 /// What became of a word.
@@ -39,7 +39,7 @@ pub enum Standing {
 }
 
 /// One field's part of one event.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, PartialEq, Serialize)]
 pub struct Change {
     /// The event's place in the log.
     pub seq: Seq,
@@ -70,6 +70,17 @@ pub struct Change {
     pub standing: Standing,
     /// What else it says: a reason, a write's key, the other record.
     pub detail: Option<String>,
+}
+
+impl fmt::Debug for Change {
+    // What else is said may be a side's words for a refusal, which repeat the value.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Change");
+        shown.field("seq", &self.seq).field("id", &self.id).field("kind", &self.kind).field("side", &self.side);
+        shown.field("author", &self.author).field("said_at", &self.said_at).field("heard_at", &self.heard_at);
+        shown.field("field", &self.field).field("old", &self.old).field("new", &self.new);
+        shown.field("standing", &self.standing).field("detail", &self.detail.as_deref().map(Veiled)).finish()
+    }
 }
 
 impl Reader {

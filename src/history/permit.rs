@@ -10,7 +10,6 @@ use super::{Principal, Who, shown_name};
 use crate::{
     engine::{Engine, EngineError},
     event::Author,
-    field::FieldType,
     id::{FieldName, RecordId},
     manifest::{Connector, Manifest, Role, Rows},
     merge::Record,
@@ -158,15 +157,15 @@ impl Limited {
         target: &RecordId,
     ) -> bool {
         let Some(kind) = self.manifest.kind(id.kind()) else { return false };
-        let references = kind.fields.iter().filter(|(_, field)| match &field.spec.kind {
-            FieldType::Reference(to) => to == target.kind(),
-            _ => false,
-        });
-        let leads = |value: Value| {
+        let references = kind.fields.iter().filter(|(_, field)| field.spec.kind.refers_to() == Some(target.kind()));
+        let leads = |value: &Value| {
             let named = value.as_text().and_then(|text| RecordId::new(text).ok());
             named.and_then(|named| canonical(engine, &named)).is_some_and(|named| named == *target)
         };
-        references.filter_map(|(name, _)| values(name)).any(leads)
+        references.filter_map(|(name, _)| values(name)).any(|value| match value.view() {
+            View::List(elements) => elements.into_iter().any(|element| leads(&element)),
+            _ => leads(&value),
+        })
     }
 
     fn may_name(&self, engine: &Engine, record: &str) -> bool {

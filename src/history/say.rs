@@ -1,6 +1,6 @@
 //! What readers say: edits of what they saw, and decisions on what was left to them.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use super::{
     Principal, inner_name,
@@ -16,7 +16,7 @@ use crate::{
     merge::{Field, Record, record::SideState},
     rulebook::{EXISTENCE, PERSON},
     validate::{self, Proposal},
-    value::Value,
+    value::{Value, Veiled},
 };
 
 /// An edit by the embedding program.
@@ -108,7 +108,7 @@ impl New {
 }
 
 /// What a person settles.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Decision {
     /// The record, as it was written.
     pub record: String,
@@ -120,6 +120,14 @@ pub struct Decision {
     pub author: Author,
     /// Why, in words for people.
     pub why: String,
+}
+
+impl fmt::Debug for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Decision");
+        shown.field("record", &self.record).field("field", &self.field).field("value", &self.value);
+        shown.field("author", &self.author).field("why", &Veiled(&self.why)).finish()
+    }
 }
 
 impl Decision {

@@ -10,7 +10,7 @@ use crate::{
     engine::EngineError,
     event::{Header, Kind},
     id::{FieldName, RecordId},
-    merge::Record,
+    merge::{Field, Record},
     projection,
     rulebook::Edition,
 };
@@ -29,6 +29,8 @@ pub struct Staleness {
     pub differs: Vec<FieldName>,
     /// The fields that are not written to it until a person, or a newer word, lets them go on.
     pub parked: Vec<FieldName>,
+    /// Those of them that the side itself refused.
+    pub refused: Vec<FieldName>,
 }
 
 impl Reader {
@@ -53,17 +55,16 @@ impl Reader {
         let waits = in_flight > 0 || !due.is_empty();
         let held_back = stuck(id.kind(), record, side, edition).filter(is_told);
         let differs: BTreeSet<FieldName> = due.into_iter().chain(held_back).map(shown_name).collect();
-        let parked = story
-            .record
-            .fields
-            .iter()
-            .filter(|field| state.is_some_and(|state| state.parked(&field.name, &field.winner().said).is_some()));
+        let parks = |field: &Field| state.and_then(|state| state.parked(&field.name, &field.winner().said));
+        let parked = story.record.fields.iter().filter(|field| parks(field).is_some());
+        let refused = story.record.fields.iter().filter(|field| parks(field).is_some_and(|park| park.refused));
         Ok(Some(Staleness {
             heard_at,
             waits,
             in_flight,
             differs: differs.into_iter().collect(),
             parked: parked.map(|field| shown_name(&field.name)).collect(),
+            refused: refused.map(|field| shown_name(&field.name)).collect(),
         }))
     }
 

@@ -49,18 +49,27 @@ impl Story {
     pub fn event(&self, reader: &Reader, entry: u32) -> Result<(EventId, Seq, Event), EngineError> {
         let entry = &self.line.entries()[entry as usize];
         let (id, event) = reader.engine.stored_event(entry.seq, entry.place)?;
-        Ok((id, entry.seq, event))
+        let mut heard = [Heard { seq: entry.seq, place: entry.place, event }];
+        reader.engine.understand_all(&mut heard)?;
+        let [heard] = heard;
+        Ok((id, heard.seq, heard.event))
     }
 
     /// All events of the line with their ids, in its order; they are read once.
     pub fn events(&self, reader: &Reader) -> Result<(&[EventId], &[Heard]), EngineError> {
         if self.read.get().is_none() {
-            let events = reader.engine.stored_events(&self.line)?;
+            let events = read(reader, &self.line)?;
             self.read.get_or_init(|| events);
         }
         let (ids, events) = self.read.get().expect("the events were just read");
         Ok((ids, events))
     }
+}
+
+fn read(reader: &Reader, line: &Line) -> Result<(Vec<EventId>, Vec<Heard>), EngineError> {
+    let (ids, mut events) = reader.engine.stored_events(line)?;
+    reader.engine.understand_all(&mut events)?;
+    Ok((ids, events))
 }
 
 impl Reader {
@@ -146,7 +155,7 @@ impl Reader {
         let known = now.line.entries().iter().filter(|entry| entry.seq <= last).cloned();
         let known = known.map(|entry| merge::line::Entry { parents: Vec::new(), ..entry });
         let line = Line::from_entries(known.collect());
-        let (ids, events) = self.engine.stored_events(&line)?;
+        let (ids, events) = read(self, &line)?;
         for heard in events.iter().filter(|heard| now.book.is_void(&heard.event.header.said)) {
             if self.engine.voided_by(&heard.event)?.is_some_and(|by| by <= last) {
                 Arc::make_mut(&mut book).add_void(heard.event.header.said);
@@ -156,7 +165,7 @@ impl Reader {
     }
 
     fn until(&self, now: Story, until: Millis) -> Result<Option<Story>, EngineError> {
-        let (ids, events) = self.engine.stored_events(&now.line)?;
+        let (ids, events) = read(self, &now.line)?;
         let said = |heard: &Heard| {
             let header = &heard.event.header;
             now.book.corrected(&header.origin.side, header.said_at) <= until

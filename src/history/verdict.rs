@@ -1,5 +1,7 @@
 //! Why a field is what it is: what won, by which rule, and what it won against.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use super::{
@@ -11,7 +13,7 @@ use super::{
 use crate::{
     clock::Millis,
     engine::EngineError,
-    event::{Author, Kind},
+    event::{Author, AuthorKind, Kind},
     field::{DeleteRule, Rule},
     id::{EventId, FieldName, RecordId, Seq, SideName},
     merge::{Existence, Field, Fold, Part, Reason, judge, record::Candidate},
@@ -40,7 +42,7 @@ pub struct Word {
 }
 
 /// Why a field has its value.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, PartialEq, Serialize)]
 pub struct Verdict {
     /// The record.
     pub record: RecordId,
@@ -63,6 +65,16 @@ pub struct Verdict {
     pub others: Vec<Word>,
     /// All of it in a sentence.
     pub sentence: String,
+}
+
+impl fmt::Debug for Verdict {
+    // The sentence says the values.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Verdict");
+        shown.field("record", &self.record).field("field", &self.field).field("value", &self.value);
+        shown.field("reason", &self.reason).field("rule", &self.rule).field("disputed", &self.disputed);
+        shown.field("winner", &self.winner).field("others", &self.others).finish_non_exhaustive()
+    }
 }
 
 /// Who last changed a field.
@@ -265,7 +277,11 @@ impl Reader {
             return Ok(None);
         }
         let (_, _, event) = story.event(self, winner.entry)?;
-        let why = super::change::detail(&event.payload.detail).unwrap_or_default();
+        let (kind, permit) = (event.header.record.kind(), &story.permit);
+        // A decision of our own repeats what a side said of all its fields; a person's is his own word on the one.
+        let ours = event.header.author.kind == AuthorKind::Ours && !permit.reads_all(kind);
+        let may_tell = !ours || event.header.fields.iter().all(|field| permit.reads(kind, field));
+        let why = super::change::detail(&event.payload.detail).filter(|_| may_tell).unwrap_or_default();
         let mut settled = Vec::new();
         for said in event.header.seen.iter().flatten() {
             let Some(entry) = story.line.find(said) else { continue };

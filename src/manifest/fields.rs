@@ -19,7 +19,7 @@ use crate::{
 /// The keys of a field besides the names of the sides.
 pub(super) const FIELD: &[&str] =
     &["type", "of", "to", "rule", "write", "read_only", "required", "pattern", "length", "range"];
-/// The types by the manifest's names for them; `of` and `to` complete two of them.
+/// The types by the manifest's names for them; `of` and `to` complete three of them.
 pub(super) const TYPES: &[&str] = &[
     "string",
     "email",
@@ -31,6 +31,7 @@ pub(super) const TYPES: &[&str] = &[
     "choice",
     "list",
     "reference",
+    "references",
     "any",
     "long_text",
     "set",
@@ -80,7 +81,7 @@ fn field_type(block: &Block<'_>, setting: &Setting<'_>, faults: &mut Faults) -> 
     let about = block.of("type");
     let written = block::text(node, &about, faults)?;
     let stray = |key: &str, owner: &str, node: Option<&Node>, faults: &mut Faults| {
-        if let Some(node) = node.filter(|_| written != owner) {
+        if let Some(node) = node.filter(|_| written != owner && !(key == "to" && written == "references")) {
             faults.add(
                 node.at,
                 format!("{} has no meaning with type `{written}`", block.of(key)),
@@ -103,6 +104,7 @@ fn field_type(block: &Block<'_>, setting: &Setting<'_>, faults: &mut Faults) -> 
         "choice" => FieldType::Choice(choices(block, faults)?),
         "list" => FieldType::List,
         "reference" => FieldType::Reference(target(block, setting, faults)?),
+        "references" => FieldType::References(target(block, setting, faults)?),
         "any" => FieldType::Any,
         "long_text" => FieldType::LongText,
         "set" => FieldType::Set,

@@ -18,7 +18,7 @@ pub(super) fn read(field: &Block<'_>, kind: Option<&FieldType>, faults: &mut Fau
     let (pattern, length, range) = (field.get("pattern"), field.get("length"), field.get("range"));
     let kind = kind?;
     let is_text = matches!(kind, FieldType::String | FieldType::Email | FieldType::LongText);
-    let has_length = is_text || matches!(kind, FieldType::List | FieldType::Set);
+    let has_length = is_text || kind.is_set() || *kind == FieldType::List;
     let has_order = matches!(
         kind,
         FieldType::Integer | FieldType::Decimal | FieldType::Counter | FieldType::Date | FieldType::Datetime

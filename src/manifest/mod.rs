@@ -6,6 +6,7 @@
 //! is an event, so that the past is judged by the rules of its time; [`Manifest::canonical`] tells
 //! whether two texts say the same.
 
+mod attribution;
 mod block;
 mod check;
 mod fault;
@@ -31,8 +32,9 @@ pub use schema::schema;
 
 use crate::{
     codec,
+    event::Author,
     field::{DeleteRule, FieldSpec, Form, Misfit, Rule},
-    id::{FieldName, SideName},
+    id::{FieldName, RecordId, SideName},
     limit::Limits,
     value::Value,
 };
@@ -208,6 +210,16 @@ pub enum LinkRule {
     Certain,
 }
 
+/// What becomes of an edit whose write a side refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum RefusalRule {
+    /// It stands, and its write is parked: it waits for a person.
+    #[default]
+    Parked,
+    /// What the side shows stands again, also where it was edited, and the story says why.
+    GivenBack,
+}
+
 /// A kind of record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RecordKind {
@@ -217,6 +229,8 @@ pub struct RecordKind {
     pub match_on: Vec<FieldName>,
     /// Whether a certain match counts at once.
     pub links: LinkRule,
+    /// What becomes of an edit whose write was refused.
+    pub refusals: RefusalRule,
     /// What becomes of a record that one side deleted and another edited.
     pub deletes: DeleteRule,
     /// The rule of its fields that have none of their own.
@@ -225,6 +239,19 @@ pub struct RecordKind {
     pub fields: BTreeMap<FieldName, Field>,
     /// The rules across its fields, in the order of the file.
     pub checks: Vec<Check>,
+    /// The property in which a side is told who is behind a write, where it takes no author itself.
+    pub author: BTreeMap<SideName, String>,
+    /// The fields that name for whom a record was made.
+    pub made_for: MadeFor,
+}
+
+/// The fields that name for whom a record was made: its author's contact and company.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct MadeFor {
+    /// The field for the contact.
+    pub contact: Option<FieldName>,
+    /// The field for the company.
+    pub company: Option<FieldName>,
 }
 
 /// A field of a record kind.
@@ -255,6 +282,22 @@ impl Field {
 }
 
 impl RecordKind {
+    /// The words that follow from who made a record on a side: for which contact and which company. A side whose edits of a
+    /// field do not count says nothing of it.
+    pub fn words_for(&self, side: &SideName, author: &Author) -> Vec<(FieldName, Value)> {
+        let MadeFor { contact, company } = &self.made_for;
+        let word = |field: &Option<FieldName>, id: &Option<Box<str>>| {
+            let (name, id) = (field.as_ref()?, id.as_deref()?);
+            let spec = &self.fields.get(name)?.spec;
+            let kind = spec.kind.refers_to().filter(|_| spec.counts(side))?;
+            // A side may name them by its own ids, or by ours.
+            let ours = RecordId::new(id).ok().filter(|ours| ours.kind() == kind);
+            let named = Value::text(&ours.or_else(|| RecordId::on_side(kind, side, id).ok())?);
+            Some((name.clone(), if spec.kind.is_set() { Value::list([&named]) } else { named }))
+        };
+        word(contact, &author.contact).into_iter().chain(word(company, &author.company)).collect()
+    }
+
     /// The kind's name on a side, `own` being ours; `None` where that side has no such records.
     pub fn name_on<'a>(&'a self, side: &str, own: &'a str) -> Option<&'a str> {
         match &self.sides {

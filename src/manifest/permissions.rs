@@ -167,8 +167,8 @@ fn condition_field<'a>(
 }
 
 fn condition_values(node: &Node, about: &str, kind: &FieldType, faults: &mut Faults) -> Option<Vec<Value>> {
-    if matches!(kind, FieldType::List | FieldType::Set | FieldType::LongText | FieldType::Counter | FieldType::Datetime)
-    {
+    let is_plain = !matches!(kind, FieldType::List | FieldType::LongText | FieldType::Counter | FieldType::Datetime);
+    if !is_plain || kind.is_set() {
         faults.add(node.at, format!("{about} is a field whose values a condition cannot name"), {
             format!("choose a field of one of the types {PLAIN_TYPES}")
         });

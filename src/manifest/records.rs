@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{
-    ANY, Field, LinkRule, RecordKind,
+    ANY, Field, LinkRule, RecordKind, RefusalRule, attribution,
     block::{self, Block, entries},
     check,
     fault::{At, Faults, List, among},
@@ -17,11 +17,14 @@ use crate::{
     id::{FieldName, SideName},
 };
 
-pub(super) const KIND: &[&str] = &["sides", "match_on", "links", "deletes", "rule", "fields", "checks"];
+pub(super) const KIND: &[&str] =
+    &["sides", "match_on", "links", "refusals", "deletes", "rule", "fields", "checks", "author", "made_for"];
 pub(super) const DELETES: &[(&str, DeleteRule)] =
     &[("manual", DeleteRule::Manual), ("delete_wins", DeleteRule::DeleteWins), ("edit_wins", DeleteRule::EditWins)];
 
 pub(super) const LINKS: &[(&str, LinkRule)] = &[("reviewed", LinkRule::Reviewed), ("certain", LinkRule::Certain)];
+pub(super) const REFUSALS: &[(&str, RefusalRule)] =
+    &[("parked", RefusalRule::Parked), ("given_back", RefusalRule::GivenBack)];
 
 /// What the rest of the manifest says that matters to a kind.
 pub(super) struct Given<'a> {
@@ -98,6 +101,7 @@ fn kind(key: &Key, node: &Node, given: &Given<'_>, kinds: &[String], faults: &mu
     let sides = block.get("sides").map(|node| sides_of_kind(key, node, &block.of("sides"), given, faults));
     let deletes = block.get("deletes").and_then(|node| deletes(node, &block.of("deletes"), faults));
     let links = block.get("links").and_then(|node| block::word(node, &block.of("links"), LINKS, faults));
+    let refusals = block.get("refusals").and_then(|node| block::word(node, &block.of("refusals"), REFUSALS, faults));
     let rule = block.get("rule").and_then(|node| shared_rule(node, &block.of("rule"), given.sides, faults));
     let rule = rule.unwrap_or_else(|| given.rule.clone());
     let setting = Setting { kind: &key.text, all_sides: given.sides, sides: sides.as_ref(), rule: &rule, kinds };
@@ -107,15 +111,22 @@ fn kind(key: &Key, node: &Node, given: &Given<'_>, kinds: &[String], faults: &mu
         block.get("match_on").map(|node| match_on(node, &block.of("match_on"), &field_names(block.node), faults));
     let checks =
         block.get("checks").map(|node| check::read(node, &block.of("checks"), &field_names(block.node), faults));
+    let fields = fields?;
+    let author = block.get("author").map(|node| attribution::author(node, &block.of("author"), given.sides, faults));
+    let made_for =
+        block.get("made_for").map(|node| attribution::made_for(node, &block.of("made_for"), &fields, faults));
     block.done();
     Some(RecordKind {
         sides,
         match_on: match_on.unwrap_or_default(),
         links: links.unwrap_or_default(),
+        refusals: refusals.unwrap_or_default(),
         deletes: deletes.unwrap_or(given.deletes),
         rule,
-        fields: fields?,
+        fields,
         checks: checks.unwrap_or_default(),
+        author: author.unwrap_or_default(),
+        made_for: made_for.unwrap_or_default(),
     })
 }
 

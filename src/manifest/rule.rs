@@ -105,7 +105,7 @@ pub(super) fn name(rule: &Rule) -> &'static str {
 /// With a hint that names the types it fits.
 pub(super) fn fits(rule: &Rule, kind: &FieldType) -> Result<(), &'static str> {
     let fits = match rule {
-        Rule::Merge => matches!(kind, FieldType::LongText | FieldType::Set | FieldType::Counter),
+        Rule::Merge => kind.is_set() || matches!(kind, FieldType::LongText | FieldType::Counter),
         Rule::Max | Rule::Min => {
             matches!(kind, FieldType::Integer | FieldType::Decimal | FieldType::Date | FieldType::Datetime)
         }
@@ -113,7 +113,7 @@ pub(super) fn fits(rule: &Rule, kind: &FieldType) -> Result<(), &'static str> {
     };
     match rule {
         _ if fits => Ok(()),
-        Rule::Merge => Err("it fits `long_text`, `set` and `counter`"),
+        Rule::Merge => Err("it fits `long_text`, `set`, `references` and `counter`"),
         _ => Err("it fits `integer`, `decimal`, `date` and `datetime`"),
     }
 }

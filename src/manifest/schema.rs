@@ -178,6 +178,10 @@ fn kind() -> Value {
           "description": "What a match is good for: `reviewed`, a suggestion that waits for a person, or `certain`, where it is certain the records are linked.",
           "enum": ["reviewed", "certain"]
         },
+        "refusals": {
+          "description": "What becomes of an edit whose write a side refused: `parked`, it waits for a person, or `given_back`, what the side shows stands again, also where it was edited.",
+          "enum": ["parked", "given_back"]
+        },
         "match_on": { "description": "The fields by which unlinked records are suggested to be the same.", "$ref": "#/$defs/names" },
         "deletes": { "$ref": "#/$defs/deletes" },
         "rule": { "$ref": "#/$defs/shared_rule" },
@@ -187,6 +191,12 @@ fn kind() -> Value {
             "minProperties": 1,
             "additionalProperties": { "$ref": "#/$defs/field" },
         },
+        "author": {
+            "description": "The property in which a side that takes no author is told who is behind a write.",
+            "type": "object",
+            "additionalProperties": { "$ref": "#/$defs/text" },
+        },
+        "made_for": made_for(),
         "checks": {
             "description": "Rules across its fields, asked of a portal's edit that touches one of them.",
             "type": "array",
@@ -196,12 +206,23 @@ fn kind() -> Value {
     block("A kind of record.", &["fields"], properties)
 }
 
+fn made_for() -> Value {
+    let field = || json!({ "$ref": "#/$defs/name" });
+    let properties = json!({ "contact": field(), "company": field() });
+    block(
+        "The fields that name the contact and the company for whom a record is made, where nothing is said of them.",
+        &[],
+        properties,
+    )
+}
+
 /// A field's keys and, beside them, the names of the sides.
 fn field() -> Value {
     let properties = json!({
         "type": {
             "enum": [
-                "string", "email", "integer", "decimal", "boolean", "date", "datetime", "choice", "list", "reference", "any",
+                "string", "email", "integer", "decimal", "boolean", "date", "datetime", "choice", "list", "reference",
+                "references", "any",
                 "long_text", "set", "counter",
             ],
         },
@@ -222,7 +243,7 @@ fn field() -> Value {
     field["additionalProperties"] = json!({ "$ref": "#/$defs/on_side" });
     field["allOf"] = json!([
         { "if": { "properties": { "type": { "const": "choice" } } }, "then": { "required": ["of"] } },
-        { "if": { "properties": { "type": { "const": "reference" } } }, "then": { "required": ["to"] } },
+        { "if": { "properties": { "type": { "enum": ["reference", "references"] } } }, "then": { "required": ["to"] } },
         { "not": { "required": ["write", "read_only"] } },
     ]);
     field

@@ -304,7 +304,7 @@ fn genesis(name: &FieldName, kind: &FieldType) -> Change {
     let digest = Hashing::new("syncline 1 document genesis").update_sized(name.as_bytes()).digest();
     let action = match kind {
         FieldType::Counter => legacy::OpType::Put(ScalarValue::counter(0)),
-        FieldType::Set => legacy::OpType::Make(ObjType::Map),
+        FieldType::Set | FieldType::References(_) => legacy::OpType::Make(ObjType::Map),
         _ => legacy::OpType::Make(ObjType::Text),
     };
     let make = legacy::Op {
@@ -379,7 +379,7 @@ fn put_merged(
             let by = value.as_i64().unwrap_or(0).wrapping_sub(now.as_i64().unwrap_or(0));
             if by != 0 { doc.increment(ROOT, &**name, by) } else { Ok(()) }
         }
-        FieldType::Set => {
+        FieldType::Set | FieldType::References(_) => {
             let (old, new) = (elements(&now), elements(value));
             let object = object(doc, name)?;
             for gone in old.iter().filter(|element| !new.contains(element)) {
@@ -426,7 +426,7 @@ fn read_merged(doc: &impl ReadDoc, name: &FieldName, kind: &FieldType) -> Result
     let (shown, object) = doc.get(ROOT, &**name)?.expect("the genesis change made the object");
     Ok(match kind {
         FieldType::Counter => Value::integer(shown.as_i64().unwrap_or(0)),
-        FieldType::Set => {
+        FieldType::Set | FieldType::References(_) => {
             let mut elements: Vec<Value> =
                 doc.keys(&object).map(|key| Value::from_json(&key).expect("keys are JSON of this build")).collect();
             elements.sort();

@@ -519,7 +519,7 @@ impl<'a> Fold<'a> {
         let said = || words.iter().map(|word| Said { event: word.event, value: word.value }).collect();
         match judge::spec_for(self.kind, name, candidates, self.book).map(|spec| &spec.kind) {
             Some(FieldType::Counter) => combine::counter(said(), before),
-            Some(FieldType::Set) => combine::set(said(), before),
+            Some(kind) if kind.is_set() => combine::set(said(), before),
             _ => document::merged_text(self, name, words, before),
         }
     }
@@ -566,7 +566,7 @@ impl<'a> Fold<'a> {
                 let differences = combine::differences(words, &before);
                 differences.into_iter().map(|(event, difference)| (event, Part::Difference(difference))).collect()
             }
-            FieldType::Set => {
+            kind if kind.is_set() => {
                 let part = |change: combine::Change| {
                     let (adds, removes) = (change.adds.into_iter().collect(), change.removes.into_iter().collect());
                     (change.event, Part::Elements { adds, removes })

@@ -60,7 +60,7 @@ pub fn spec_for<'b>(kind: &str, field: &str, candidates: &[Candidate], book: &'b
 
 /// Whether the words on a field of this entry are put together where they differ.
 pub(crate) fn is_merged(spec: &FieldSpec) -> bool {
-    spec.rule == Rule::Merge && matches!(spec.kind, FieldType::LongText | FieldType::Set | FieldType::Counter)
+    spec.rule == Rule::Merge && (spec.kind.is_set() || matches!(spec.kind, FieldType::LongText | FieldType::Counter))
 }
 
 fn by_rule(spec: &FieldSpec, candidates: &[Candidate], book: &Rulebook) -> Ruling {

@@ -26,7 +26,7 @@ impl<'a> Fold<'a> {
                 linked.push(at);
             }
         }
-        let mergers = self.mergers();
+        let mergers: Vec<u32> = self.mergers().into_iter().map(|(at, _)| at).collect();
         linked.extend(&mergers);
         linked.sort_by(|a, b| self.compare_places(*a, *b));
         let gone = self.merged_away();
@@ -52,19 +52,21 @@ impl<'a> Fold<'a> {
         self.fill_parks(record);
     }
 
-    /// The mergers of two of a side's records.
-    fn mergers(&self) -> Vec<u32> {
+    /// The mergers of two of a side's records, each with the id that it ended; a side merges none but its own.
+    fn mergers(&self) -> Vec<(u32, (&'a str, &'a str))> {
         let counted = (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]);
-        counted.filter(|at| self.event(*at).header.kind == Kind::Absorb).collect()
+        let ended = |at: u32| {
+            let event = self.event(at);
+            let Detail::Other { record, .. } = &event.payload.detail else { return None };
+            let ended = record.side_and_link().filter(|(side, _)| **side == *event.header.origin.side)?;
+            (event.header.kind == Kind::Absorb).then_some((at, ended))
+        };
+        counted.filter_map(ended).collect()
     }
 
     /// The sides' own ids that mergers ended.
     pub(super) fn merged_away(&self) -> BTreeSet<(&'a str, &'a str)> {
-        let ended = |at: &u32| match &self.event(*at).payload.detail {
-            Detail::Other { record, .. } => record.side_and_link(),
-            _ => None,
-        };
-        self.mergers().iter().filter_map(ended).collect()
+        self.mergers().into_iter().map(|(_, ended)| ended).collect()
     }
 
     /// A merger is read once a reading of its survivor names it.

@@ -155,11 +155,13 @@ fn place(plan: &mut Plan, field: &Field, side: &str, state: Option<&SideState>, 
     }
     let shown = state.and_then(|state| state.shown(&field.name)).filter(|_| there.exists);
     let value = field.value();
+    // Who is behind a merged value, to a side, is the one whose word the side has not heard.
+    let news = field.candidates.iter().find(|candidate| field.merged.is_some() && !knows(candidate, side));
     let put = || Put {
         field: field.name.clone(),
         value: value.clone(),
         carries: field.candidates.iter().map(|candidate| candidate.said).collect(),
-        author: winner.author.clone(),
+        author: news.unwrap_or(winner).author.clone(),
     };
     if shown.is_some_and(|shown| shown.doubt) {
         plan.doubts.push(field.name.clone());

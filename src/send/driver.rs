@@ -13,6 +13,7 @@ use tokio::{
     sync::watch,
     task::{Id, JoinSet},
 };
+use tracing::{Instrument, Span, debug_span, field::Empty};
 
 use super::{
     Ask, Connector, Outcome, ReadError, Seen, Write,
@@ -109,6 +110,21 @@ enum Call {
     Read(Arc<Vec<Ask>>),
 }
 
+/// What a call says of its side's health.
+#[derive(Clone, Copy, Default)]
+struct Health {
+    /// The side answered something of it.
+    answered: bool,
+    /// The side failed, and asked for so many milliseconds of patience.
+    failed: Option<i64>,
+}
+
+impl Health {
+    fn fails(&mut self, asked: i64) {
+        self.failed = self.failed.max(Some(asked));
+    }
+}
+
 /// What came of it.
 enum Answer {
     Delivered(Vec<Outcome>),
@@ -194,7 +210,10 @@ impl Sender {
             let (connector, made) = (self.connector.clone(), call.clone());
             let task = under_way.spawn(async move {
                 match made {
-                    Call::Deliver(writes) => Answer::Delivered(connector.deliver(&writes).await),
+                    Call::Deliver(writes) => {
+                        let span = delivering(&writes);
+                        Answer::Delivered(connector.deliver(&writes).instrument(span).await)
+                    }
                     Call::Read(asks) => Answer::Read(connector.read_back(&asks).await),
                 }
             });
@@ -231,24 +250,27 @@ impl Sender {
             outcomes.resize(writes.len(), Outcome::Unknown);
         }
         let mut stepped = Stepped::default();
-        let mut asked = None;
-        let mut answered = false;
+        let mut health = Health::default();
         for (write, outcome) in writes.iter().zip(&mut outcomes) {
             match outcome {
-                Outcome::Applied(_) => (stepped.applied, answered) = (stepped.applied + 1, true),
-                Outcome::Refused { .. } => (stepped.refused, answered) = (stepped.refused + 1, true),
+                Outcome::Applied(_) => (stepped.applied, health.answered) = (stepped.applied + 1, true),
+                Outcome::Refused { .. } => (stepped.refused, health.answered) = (stepped.refused + 1, true),
                 Outcome::RetryAfter(millis) => {
                     stepped.again += 1;
-                    asked = asked.max(Some(*millis));
+                    health.fails(*millis);
+                    *millis = self.wait(write.attempts, *millis);
+                }
+                Outcome::NotYet(millis) => {
+                    stepped.again += 1;
                     *millis = self.wait(write.attempts, *millis);
                 }
                 Outcome::Unknown => {
                     stepped.unknown += 1;
-                    asked = asked.max(Some(0));
+                    health.fails(0);
                 }
             }
         }
-        self.note(answered, asked);
+        self.note(health);
         let fed: Vec<(Write, Outcome)> = writes.iter().cloned().zip(outcomes).collect();
         let engine = self.engine.clone();
         blocking(move || engine.outcome(fed)).await?;
@@ -262,18 +284,21 @@ impl Sender {
     ) -> Result<Stepped, EngineError> {
         answers.resize(asks.len(), Err(ReadError::RetryAfter(0)));
         let mut stepped = Stepped::default();
-        let mut asked = None;
+        let mut health = Health::default();
         let mut fed = Vec::new();
         for (ask, answer) in asks.iter().zip(answers) {
-            let answer = answer.map_err(|ReadError::RetryAfter(millis)| {
-                asked = asked.max(Some(millis));
-                self.wait(0, millis)
+            let answer = answer.map_err(|why| {
+                if let ReadError::RetryAfter(millis) = why {
+                    health.fails(millis);
+                }
+                self.wait(0, why.wait())
             });
             stepped.read += usize::from(answer.is_ok());
             stepped.unread += usize::from(answer.is_err());
             fed.push((ask.clone(), answer));
         }
-        self.note(stepped.read > 0, asked);
+        health.answered = stepped.read > 0;
+        self.note(health);
         let engine = self.engine.clone();
         blocking(move || fed.into_iter().try_for_each(|(ask, answer)| engine.seen(ask, answer))).await?;
         Ok(stepped)
@@ -284,16 +309,17 @@ impl Sender {
         self.settings.retry.wait(attempts, asked, random)
     }
 
-    /// Tells the breaker of a call: it failed if nothing in it was answered.
-    fn note(&self, answered: bool, asked: Option<i64>) {
+    /// Tells the breaker of a call: it failed if nothing in it was answered; one that never left says nothing of the side.
+    fn note(&self, health: Health) {
         let now = self.engine.now();
         let mut tries = self.tries();
-        match asked {
-            Some(asked) if !answered => {
+        match health.failed {
+            _ if health.answered => tries.breaker.succeeded(),
+            Some(asked) => {
                 let random = tries.chance.number();
                 tries.breaker.failed(now, asked, random);
             }
-            _ => tries.breaker.succeeded(),
+            None => {}
         }
     }
 
@@ -367,6 +393,16 @@ impl Sender {
         };
         Ok(due.map(|due| due.max(allowed)))
     }
+}
+
+/// The span of a call, by the keys of its writes.
+fn delivering(writes: &[Write]) -> Span {
+    let span = debug_span!(target: "syncline::change", "deliver", writes = Empty);
+    if !span.is_disabled() {
+        let keys: Vec<&str> = writes.iter().map(|write| write.key.as_str()).collect();
+        span.record("writes", keys.join(" "));
+    }
+    span
 }
 
 /// What the engine has handed out; what is not answered, because the driver was dropped or failed, counts as unknown.

@@ -59,6 +59,9 @@ pub struct SeenField {
     pub value: Value,
     /// When it last changed, by the side's clock; `None`: the side keeps only the record's time.
     pub changed: Option<Millis>,
+    /// When the side was asked, by our clock: only for a field that the side keeps beside the record, so that the record's
+    /// time need not say when it changed.
+    pub asked: Option<Millis>,
     /// Who changed it last, where the side says.
     pub author: Author,
     /// What it showed before, newest first, as far as the side remembers.
@@ -81,7 +84,7 @@ pub struct Past {
 impl SeenField {
     /// A field without any history.
     pub fn plain(field: FieldName, value: Value, changed: Option<Millis>) -> Self {
-        SeenField { field, value, changed, author: Author::default(), earlier: Vec::new() }
+        SeenField { field, value, changed, asked: None, author: Author::default(), earlier: Vec::new() }
     }
 }
 
@@ -91,4 +94,17 @@ pub enum ReadError {
     /// It is away, or busy.
     #[error("the side cannot be read now; it may be asked again after {0} ms")]
     RetryAfter(i64),
+    /// The answer cannot be had yet, and that is no failing of the side: there was no place in its quota, or what it says
+    /// cannot be believed before its time.
+    #[error("the answer cannot be had yet; it may be asked for again after {0} ms")]
+    NotYet(i64),
+}
+
+impl ReadError {
+    /// How long to wait before it is asked again, in milliseconds.
+    pub fn wait(&self) -> i64 {
+        match self {
+            ReadError::RetryAfter(wait) | ReadError::NotYet(wait) => *wait,
+        }
+    }
 }

@@ -1,11 +1,13 @@
 //! A write on its way to a side, and what became of it.
 
+use std::fmt;
+
 use crate::{
     clock::Millis,
     event::Author,
     id::{FieldName, RecordId, SideName},
     projection::Put,
-    value::Value,
+    value::{Value, Veiled},
 };
 
 /// A write, ready to leave: its `sent` event is on disk.
@@ -23,6 +25,9 @@ pub struct Write {
     pub delete: bool,
     /// The fields that differ, with their values; null clears one.
     pub fields: Vec<(FieldName, Value)>,
+    /// What the side was last known to show of those fields that name several records: a side that keeps these one by one
+    /// is told what came and what went, so that what a colleague has added meanwhile stays.
+    pub shown: Vec<(FieldName, Value)>,
     /// Under this key the write may be repeated without harm.
     pub key: String,
     /// Who said the first of the values.
@@ -48,6 +53,7 @@ impl Write {
             create: false,
             delete: false,
             fields: Vec::new(),
+            shown: Vec::new(),
             key: key.to_owned(),
             author: Author::default(),
             attempts: 0,
@@ -57,7 +63,7 @@ impl Write {
 }
 
 /// What became of a write.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The side took it.
     Applied(Receipt),
@@ -70,8 +76,26 @@ pub enum Outcome {
     },
     /// It certainly did not take effect; it may be tried again after this many milliseconds, or whenever it suits if zero.
     RetryAfter(i64),
+    /// It has not left, and that is no failing of the side: there was no place in its quota, or something that the write
+    /// refers to is not there yet. It may be tried again after so many milliseconds.
+    NotYet(i64),
     /// It may or may not have taken effect: it is read back before anything else is sent to the record.
     Unknown,
+}
+
+impl fmt::Debug for Outcome {
+    // A side's words for a refusal repeat the value that it refused.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Applied(receipt) => f.debug_tuple("Applied").field(receipt).finish(),
+            Outcome::Refused { reason, fields } => {
+                f.debug_struct("Refused").field("reason", &Veiled(reason)).field("fields", fields).finish()
+            }
+            Outcome::RetryAfter(wait) => f.debug_tuple("RetryAfter").field(wait).finish(),
+            Outcome::NotYet(wait) => f.debug_tuple("NotYet").field(wait).finish(),
+            Outcome::Unknown => f.write_str("Unknown"),
+        }
+    }
 }
 
 /// A side's answer to a write.
@@ -81,6 +105,9 @@ pub struct Receipt {
     pub link: Option<Box<str>>,
     /// The side's own time of the write; `None`: it does not say.
     pub at: Option<Millis>,
+    /// The written fields that the side keeps beside the record, such as associations: `at` is not their time, and what
+    /// they are read to show is dated by when the side was [asked](super::SeenField::asked).
+    pub beside: Vec<FieldName>,
     /// What the side now shows of the written fields, as far as it says; a field it does not speak of shows what was sent.
     pub shows: Vec<(FieldName, Value)>,
 }

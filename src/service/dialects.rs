@@ -61,7 +61,8 @@ pub fn open_hubspot(context: &Context<'_>) -> Result<HubSpot, ReachError> {
     let place = side.credentials.token.as_ref().ok_or_else(no_token)?;
     let token = secret::read(place).map_err(|why| told(side, &why))?;
     let (links, clock) = (context.links.clone(), context.engine.clock());
-    let setting = hubspot::Setting::new(translation(context), links, Credential::Fixed(token), clock);
+    let mut setting = hubspot::Setting::new(translation(context), links, Credential::Fixed(token), clock);
+    setting.metrics = context.metrics.cloned();
     HubSpot::new(setting).map_err(|why| told(side, &why))
 }
 
@@ -82,7 +83,10 @@ fn hubspot(context: &Context<'_>, side: &Side) -> Result<Reach, ReachError> {
 fn portal(context: &Context<'_>, side: &Side) -> Result<Reach, ReachError> {
     let clock = context.engine.clock();
     let portal = Portal::open(side, translation(context), clock.clone()).map_err(|why| told(side, &why))?;
-    let portal = Arc::new(portal);
+    let portal = Arc::new(match context.metrics {
+        Some(metrics) => portal.counted(metrics.clone()),
+        None => portal,
+    });
     let hook = match side.capture.webhooks {
         true => {
             let secrets = secret::read_all(&side.credentials.webhook_secret).map_err(|why| told(side, &why))?;

@@ -17,6 +17,7 @@ use crate::{
     clock::Millis,
     engine::EngineError,
     manifest::{Fault, Manifest},
+    metrics::Metrics,
     send::retry::Backoff,
     server::{self, Server, TokenError, Tokens},
 };
@@ -158,15 +159,15 @@ impl Fleet {
     }
 
     async fn open(&self, place: &Place) -> Result<Tenant, FleetError> {
-        open(place.clone(), self.dialects.clone()).await
+        open(place.clone(), self.dialects.clone(), self.server.metrics().clone()).await
     }
 }
 
 /// Opens a tenant on a thread that may block.
-async fn open(place: Place, dialects: Arc<dyn Dialects>) -> Result<Tenant, FleetError> {
+async fn open(place: Place, dialects: Arc<dyn Dialects>, metrics: Metrics) -> Result<Tenant, FleetError> {
     let opened = tokio::task::spawn_blocking(move || {
         let text = place.manifest.as_deref().map(read_manifest).transpose()?;
-        let mut builder = Tenant::builder(&place.store).dialects(dialects).create(text.is_some());
+        let mut builder = Tenant::builder(&place.store).dialects(dialects).metrics(metrics).create(text.is_some());
         if let Some(text) = text {
             builder = builder.manifest(text);
         }
@@ -211,7 +212,7 @@ async fn supervise(
     loop {
         let opened = match first.take() {
             Some(tenant) => Ok(tenant),
-            None => open(place.clone(), dialects.clone()).await,
+            None => open(place.clone(), dialects.clone(), server.metrics().clone()).await,
         };
         let ended = match opened {
             Ok(tenant) => serve_one(&place, tenant, &server, told.clone(), &mut failures).await,

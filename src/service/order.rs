@@ -17,6 +17,8 @@ use crate::{
 pub enum Order {
     /// How is it?
     Status,
+    /// What is the manifest in force?
+    Manifest,
     /// Put this manifest in force.
     Apply {
         /// Its text.
@@ -126,7 +128,14 @@ impl Tenant {
     /// If it makes no sense for this tenant, or the store fails.
     pub async fn order(&self, order: Order) -> Result<Json, OrderError> {
         match order {
-            Order::Status => Ok(told(&self.status()?)),
+            Order::Status => {
+                let mut status = told(&self.status()?);
+                // Asked of every record, so not where gauges are set.
+                let suggestions = self.handle().call(|engine| engine.suggestions()).await?.len();
+                status["totals"]["suggestions"] = suggestions.into();
+                Ok(status)
+            }
+            Order::Manifest => Ok(json!({ "text": self.manifest()?.text })),
             Order::Apply { text } => Ok(json!({ "changed": self.apply_manifest(text).await? })),
             Order::Rejudge { text, agreed, by } => self.rejudge(text, agreed, by).await,
             Order::Reconcile { side, record } => {

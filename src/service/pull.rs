@@ -76,7 +76,7 @@ pub async fn pull(
     }
     let links: Arc<dyn Links> = Arc::new(engine.clone());
     let wants = Wants::new(Arc::new(Marks::open(store)?), side.clone(), Arc::new(Notify::new()));
-    let account = open_hubspot(&Context { manifest, side, engine, links: &links, wants: &wants })?;
+    let account = open_hubspot(&Context { manifest, side, engine, links: &links, wants: &wants, metrics: None })?;
     let translation = Translation::new(manifest.clone(), side.clone(), links.clone());
     let mut pulled = Pulled::default();
     for kind in kinds_on(manifest, side) {

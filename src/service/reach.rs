@@ -10,6 +10,7 @@ use crate::{
     engine::Engine,
     id::SideName,
     manifest::Manifest,
+    metrics::Metrics,
     send::Connector,
     server::Hook,
     side::{Links, Source},
@@ -76,6 +77,8 @@ pub struct Context<'a> {
     pub links: &'a Arc<dyn Links>,
     /// Where to say which of its records have to be read.
     pub wants: &'a Wants,
+    /// Where calls to it are counted.
+    pub metrics: Option<&'a Metrics>,
 }
 
 /// Makes what sides are reached with, whenever a tenant starts or its manifest changes.

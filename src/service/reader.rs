@@ -7,6 +7,7 @@ use crate::{
     engine::{Engine, EngineError, Handle},
     id::{RecordId, SideName},
     manifest::{self, ANY, Connector, Manifest},
+    metrics::Metrics,
     send::Seen,
     side::{Links, Page, Sighting, Source, SourceError},
 };
@@ -33,6 +34,7 @@ pub(super) struct Reader {
     pub source: Option<Arc<dyn Source>>,
     pub links: Arc<dyn Links>,
     pub marks: Arc<Marks>,
+    pub metrics: Option<Metrics>,
 }
 
 /// What one page, or one call, came to.
@@ -79,6 +81,13 @@ impl Reader {
             named.push((record, seen));
         }
         named
+    }
+
+    /// Counts records that were read back.
+    pub fn read_back(&self, reason: &'static str, records: usize) {
+        if let Some(metrics) = self.metrics.as_ref().filter(|_| records > 0) {
+            metrics.resyncs(reason, records as u64);
+        }
     }
 
     /// Takes a page in; returns when it is on disk.

@@ -22,7 +22,7 @@ use crate::{
     clock::Millis,
     engine::{Compared, Drift, EngineError, Linked},
     id::{RecordId, Seq, SideName},
-    send::{Ask, Connector, ReadError, Seen},
+    send::{Ask, Connector, Seen},
     side::SourceError,
 };
 
@@ -210,8 +210,8 @@ impl Reader {
         for ((record, _), answer) in linked.into_iter().zip(answers) {
             match answer {
                 Some(Ok(answer)) => seen.push((record, answer)),
-                Some(Err(ReadError::RetryAfter(millis))) => {
-                    wait = wait.max(millis);
+                Some(Err(why)) => {
+                    wait = wait.max(why.wait());
                     unread.push(record);
                 }
                 None => unread.push(record),
@@ -247,7 +247,7 @@ impl Reader {
         for ((record, _), answer) in wanted.into_iter().zip(answers) {
             match answer {
                 Ok(answer) => seen.push((record, answer)),
-                Err(ReadError::RetryAfter(millis)) => wait = wait.max(millis),
+                Err(why) => wait = wait.max(why.wait()),
             }
         }
         if seen.is_empty() {
@@ -255,6 +255,7 @@ impl Reader {
         }
         self.heard();
         let read: Vec<RecordId> = seen.iter().map(|(record, _)| record.clone()).collect();
+        self.read_back("webhook", read.len());
         self.observe(seen, false).await?;
         self.marks.change(self.name(), |marks| read.iter().for_each(|record| drop(marks.wanted.remove(record))));
         self.save().await?;
@@ -273,6 +274,7 @@ impl Reader {
     ) -> Result<(), EngineError> {
         let side = self.name().clone();
         let compared = self.handle.call(move |engine| engine.compare_all(&side, seen, asked)).await?;
+        self.read_back("reconcile", compared.compared);
         under_way.note(compared);
         Ok(())
     }

@@ -152,6 +152,7 @@ impl SideService {
         add(&self.done.again, stepped.again);
         add(&self.done.unknown, stepped.unknown);
         add(&self.done.read_back, stepped.read);
+        self.reader.read_back("in_doubt", stepped.read);
         if stepped.applied + stepped.refused + stepped.read > 0 {
             self.reader.heard();
         }
@@ -383,7 +384,9 @@ impl SideService {
         if !agrees || (reading.ahead - in_force).abs() <= step {
             return Ok(());
         }
-        let there = reading.at.plus(reading.ahead);
+        // It has held since the first of the two at least.
+        let since = before.map_or(reading.at, |before| before.at);
+        let there = since.plus(reading.ahead);
         let origin = Origin::side(self.name().clone());
         let mut draft = Draft::new(Kind::Clock, RecordId::tenant(), origin, there, Author::engine());
         draft.detail = Detail::Clock(reading.ahead);

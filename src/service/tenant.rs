@@ -23,6 +23,7 @@ use crate::{
     engine::{Builder, Engine, EngineError, Handle, Opening},
     id::{RecordId, SideName},
     manifest::Manifest,
+    metrics::Metrics,
     send::{self, Stepped},
     server::Doors,
     side::Links,
@@ -38,6 +39,7 @@ pub struct TenantBuilder {
     dialects: Arc<dyn Dialects>,
     links: LinksOf,
     sending: send::Settings,
+    metrics: Option<Metrics>,
 }
 
 impl TenantBuilder {
@@ -83,6 +85,12 @@ impl TenantBuilder {
         self
     }
 
+    /// Where calls to sides, and records read back, are counted. Default: nowhere.
+    pub fn metrics(mut self, metrics: Metrics) -> Self {
+        self.metrics = Some(metrics);
+        self
+    }
+
     /// Opens the store and makes ready to serve; nothing is called yet.
     ///
     /// A side that cannot be reached as the manifest says is an alarm, and the others go on.
@@ -91,7 +99,22 @@ impl TenantBuilder {
     /// If the store cannot be opened, or how far its sides were read is not readable.
     pub fn open(self) -> Result<(Tenant, Opening), ServiceError> {
         let (engine, opening) = self.engine.open()?;
-        Ok((Tenant::of(engine, &self.store, self.dialects, self.links, self.sending)?, opening))
+        let shared = Shared {
+            links: (self.links)(&engine),
+            handle: Handle::new(engine),
+            marks: Arc::new(Marks::open(&self.store)?),
+            store: self.store,
+            dialects: self.dialects,
+            sending: self.sending,
+            metrics: self.metrics,
+            alarms: Arc::default(),
+            sides: Mutex::default(),
+            edition: watch::channel(0).0,
+            changing: tokio::sync::Mutex::default(),
+        };
+        let tenant = Tenant { shared: Arc::new(shared) };
+        tenant.reach_sides()?;
+        Ok((tenant, opening))
     }
 }
 
@@ -107,6 +130,7 @@ pub(super) struct Shared {
     dialects: Arc<dyn Dialects>,
     links: Arc<dyn Links>,
     sending: send::Settings,
+    metrics: Option<Metrics>,
     marks: Arc<Marks>,
     alarms: Arc<Alarms>,
     sides: Mutex<Arc<Vec<Arc<SideService>>>>,
@@ -126,32 +150,8 @@ impl Tenant {
             dialects: Arc::new(InProcess::default()),
             links: Box::new(|engine| Arc::new(engine.clone())),
             sending: send::Settings::default(),
+            metrics: None,
         }
-    }
-
-    fn of(
-        engine: Engine,
-        store: &Path,
-        dialects: Arc<dyn Dialects>,
-        links: LinksOf,
-        sending: send::Settings,
-    ) -> Result<Self, ServiceError> {
-        let links = links(&engine);
-        let shared = Shared {
-            handle: Handle::new(engine),
-            store: store.to_owned(),
-            dialects,
-            links,
-            sending,
-            marks: Arc::new(Marks::open(store)?),
-            alarms: Arc::default(),
-            sides: Mutex::default(),
-            edition: watch::channel(0).0,
-            changing: tokio::sync::Mutex::default(),
-        };
-        let tenant = Tenant { shared: Arc::new(shared) };
-        tenant.reach_sides()?;
-        Ok(tenant)
     }
 
     /// The tenant's name.
@@ -185,7 +185,8 @@ impl Tenant {
             let nudge: Arc<Notify> = Arc::default();
             let wants = Wants::new(shared.marks.clone(), side.name.clone(), nudge.clone());
             let (engine, links) = (self.engine(), &shared.links);
-            let context = Context { manifest: &manifest, side: &side.name, engine, links, wants: &wants };
+            let metrics = shared.metrics.as_ref();
+            let context = Context { manifest: &manifest, side: &side.name, engine, links, wants: &wants, metrics };
             let reach = match shared.dialects.reach(&context) {
                 Ok(reach) => {
                     shared.alarms.clear(&side.name, AlarmKind::Unreachable);
@@ -204,6 +205,7 @@ impl Tenant {
                 source: reach.source.clone(),
                 links: shared.links.clone(),
                 marks: shared.marks.clone(),
+                metrics: shared.metrics.clone(),
             };
             let service = SideService::new(reader, reach, shared.alarms.clone(), shared.sending, nudge)?;
             services.push(Arc::new(service));

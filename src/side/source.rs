@@ -59,9 +59,14 @@ pub enum SourceError {
 
 /// What a dialect has to know of records to translate ids and references; the engine answers.
 pub trait Links: Send + Sync {
-    /// The record that a side's own id stands for: the one it is linked with, or else [`RecordId::on_side`].
+    /// The record that a side means by its own id: [`RecordId::on_side`], whatever it is linked with.
     fn record(&self, kind: &str, side: &SideName, link: &str) -> Option<RecordId>;
 
     /// The side's own id of a record; `None` where the side has none.
     fn link(&self, record: &RecordId, side: &SideName) -> Option<Box<str>>;
+
+    /// Whether a record is known by other ids as well.
+    fn is_linked(&self, _record: &RecordId) -> bool {
+        false
+    }
 }

@@ -1,4 +1,4 @@
-//! The end of a pretend world: do both sides, the engine and the ledger say the same, field by field?
+//! The end of a pretend world: do all sides, the engine and the ledger say the same, field by field?
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     ledger::{Due, Findings},
-    world::World,
+    world::{Place, World},
 };
 use crate::{
     engine::EngineError,
@@ -49,7 +49,7 @@ impl Agreement {
     }
 }
 
-/// Compares what both sides show with what the engine resolved and with what the ledger says is due.
+/// Compares what the sides that are written to show with what the engine resolved and with what the ledger says is due.
 ///
 /// # Errors
 /// If the engine cannot be read.
@@ -60,6 +60,9 @@ pub fn compare(
 ) -> Result<Agreement, EngineError> {
     let mut agreement = Agreement::default();
     let reader = world.engine().read(&Principal::operator());
+    let edition = world.engine().edition()?;
+    let is_told = |place: &&Place| edition.sides.get(&place.name).is_some_and(|side| side.connected);
+    let places: Vec<&Place> = world.places.iter().filter(is_told).collect();
     let records: BTreeSet<&RecordId> = findings.due.keys().map(|(record, _)| record).collect();
     for record in records {
         agreement.records += 1;
@@ -67,9 +70,9 @@ pub fn compare(
         let is_gone = findings.gone.contains(record);
         agreement.deleted += u64::from(is_gone);
         let view = reader.get(record)?.filter(|view| view.existence == crate::merge::Existence::Alive);
-        let there = world.places.each_ref().map(|place| place.side().has(record));
+        let there: Vec<bool> = places.iter().map(|place| place.side().has(record)).collect();
         if view.is_some() == is_gone || there.contains(&is_gone) {
-            agreement.differ(|| format!("{record}: due {}, CRM and portal have it: {there:?}", existence(!is_gone)));
+            agreement.differ(|| format!("{record}: due {}, the sides have it: {there:?}", existence(!is_gone)));
         }
         if is_gone {
             continue;
@@ -77,7 +80,7 @@ pub fn compare(
         for ((_, field), due) in findings.due.range((record.clone(), least())..).take_while(|((of, _), _)| of == record)
         {
             agreement.fields += 1;
-            let shown = world.places.each_ref().map(|place| place.side().shows(record, field));
+            let shown: Vec<Value> = places.iter().map(|place| place.side().shows(record, field)).collect();
             let resolved = view.as_ref().and_then(|view| view.value(field)).cloned().unwrap_or_else(Value::null);
             let due = match (due, decisions.get(&(record.clone(), field.clone()))) {
                 (Due::Person, Some(decided)) => Due::Value(decided.clone()),
@@ -87,8 +90,8 @@ pub fn compare(
                 due != Due::Person && due.is_met_by(&resolved) && shown.iter().all(|value| same(value, &resolved));
             if !agrees {
                 agreement.differ(|| {
-                    let [crm, portal] = shown;
-                    format!("{record} {field}: due {due}, engine {resolved}, CRM {crm}, portal {portal}")
+                    let each = places.iter().zip(&shown).map(|(place, shown)| format!(", {} {shown}", place.name));
+                    format!("{record} {field}: due {due}, engine {resolved}{}", each.collect::<String>())
                 });
             }
         }

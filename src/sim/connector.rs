@@ -146,7 +146,7 @@ impl Line {
                     state.sent.unanswered += 1;
                     return Some(Outcome::Unknown);
                 }
-                Some(Outcome::Applied(Receipt { link, at: Some(at), shows }))
+                Some(Outcome::Applied(Receipt { link, at: Some(at), shows, ..Receipt::default() }))
             }
         }
     }

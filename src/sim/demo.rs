@@ -115,8 +115,7 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<Repo
     let setting = Setting {
         store: options.store.clone(),
         manifest: script::MANIFEST.to_owned(),
-        sides: [script::crm(), script::portal()],
-        batch_most: [100, 20],
+        sides: vec![(script::crm(), 100), (script::portal(), 20)],
         faults: FAULTS,
         seed: chance.number(),
         begins: Millis(1_750_000_000_000),

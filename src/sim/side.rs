@@ -195,6 +195,7 @@ impl Side {
             field: field.clone(),
             value: property.value.clone(),
             changed: Some(property.changed),
+            asked: None,
             author: property.author.clone(),
             earlier: property.earlier.iter().rev().cloned().collect(),
         };

@@ -1,4 +1,4 @@
-//! Two pretend sides and an engine under one hand-turned clock.
+//! Pretend sides, as many as are wanted, and an engine under one hand-turned clock.
 
 use std::{
     collections::BTreeSet,
@@ -31,10 +31,8 @@ pub struct Setting {
     pub store: PathBuf,
     /// Its manifest.
     pub manifest: String,
-    /// The two sides.
-    pub sides: [Manners; 2],
-    /// The most writes of one call, by side.
-    pub batch_most: [usize; 2],
+    /// The sides, with the most writes of one call to each.
+    pub sides: Vec<(Manners, usize)>,
     /// What goes wrong on the ways.
     pub faults: Faults,
     /// What all chance follows from.
@@ -69,12 +67,12 @@ pub struct Heard {
     pub duplicates: u64,
 }
 
-/// Two sides and an engine.
+/// Sides and an engine.
 pub struct World {
     /// The hand-turned clock.
     pub clock: HandClock,
     /// The sides with their ways.
-    pub places: [Place; 2],
+    pub places: Vec<Place>,
     /// What the sides took in.
     pub journal: Journal,
     /// What capture heard so far.
@@ -121,12 +119,10 @@ impl World {
         let mut chance = Chance::new(setting.seed);
         let clock = HandClock::at(setting.begins);
         let journal = Journal::default();
-        let [first, second] = setting.sides.clone();
         let faults = setting.faults;
-        let places = [
-            Place::new(first, setting.batch_most[0], faults, (&clock, &journal), &mut chance),
-            Place::new(second, setting.batch_most[1], faults, (&clock, &journal), &mut chance),
-        ];
+        let sides = setting.sides.iter().cloned();
+        let places =
+            sides.map(|(side, most)| Place::new(side, most, faults, (&clock, &journal), &mut chance)).collect();
         let runtime = runtime();
         let mut world = World {
             clock,

@@ -8,6 +8,13 @@ use std::{
 };
 
 use serde_json::Value as Json;
+use syncline::{
+    clock::Millis,
+    engine::Engine,
+    event::{Author, Draft, Kind, Origin},
+    id::{FieldName, RecordId, SideName},
+    value::Value,
+};
 use tempfile::TempDir;
 
 /// A directory with a store, and what runs in it.
@@ -94,6 +101,59 @@ sides:
 records:
   contact: { fields: { name: { type: string }, age: { type: integer } } }
 "#;
+
+/// Two ids of one person, as far as the address tells, on two sides that have ids of their own.
+const ALIKE: &str = r#"
+syncline: 1
+tenant: t
+sides:
+  crm: { connector: hubspot, credentials: { token: env:T }, capture: { webhooks: false, poll: 5m } }
+  portal: { connector: portal, deliver_to: "https://portal.example.com/hooks", credentials: { webhook_secret: env:P } }
+records:
+  contact:
+    sides: { crm: contacts, portal: customer }
+    match_on: [email]
+    fields: { email: { type: email, crm: email, portal: email } }
+permissions:
+  staff: { rows: { contact: all }, read: [contact.*], write: [contact.*] }
+"#;
+
+#[test]
+fn status_counts_what_waits_for_a_person_suggestions_of_links_among_it() {
+    let bench = Bench::new();
+    bench.write("m.yaml", ALIKE);
+    bench.run(&["--store", "s", "--manifest", "m.yaml", "init"]).ends(0);
+    assert_eq!(bench.status("s")["suggestions"], 0);
+    let (engine, _) = Engine::builder(bench.path("s")).open().expect("the store opens");
+    let said = ["crm", "portal"].map(|side| {
+        let side = SideName::new(side).expect("a name");
+        let record = RecordId::on_side("contact", &side, "1").expect("an id");
+        let origin = Origin { side, link: Some("1".into()), node: None };
+        let mut draft = Draft::new(Kind::Edit, record, origin, Millis(1000), Author::user("ana"));
+        draft.words = vec![(FieldName::new("email").expect("a name"), Value::text("ana@example.com"))];
+        draft
+    });
+    engine.say(said.into()).expect("taken");
+    engine.close().expect("it closes");
+    let status = bench.status("s");
+    assert_eq!((&status["suggestions"], &status["parked"]), (&2.into(), &0.into()), "{status}");
+}
+
+/// A token for a side or a role that there is not opened nothing, and nobody was told why.
+#[test]
+fn a_token_is_made_for_a_side_and_a_role_of_the_manifest_only() {
+    let bench = Bench::new();
+    bench.write("m.yaml", ALIKE);
+    bench.run(&["--store", "s", "--manifest", "m.yaml", "init"]).ends(0);
+    let create = |rest: &[&str]| bench.run(&[&["--store", "s", "token", "create"], rest].concat());
+    create(&["--side", "shop"]).ends(2).says(r#"the manifest has no side "shop"; it has crm, portal"#);
+    create(&["--side", "portal", "--role", "boss"]).ends(2).says(r#"the manifest has no role "boss"; it has staff"#);
+    assert_eq!(bench.run(&["--store", "s", "token", "list", "--json"]).ends(0).out, "", "none was made");
+    create(&["--side", "portal", "--role", "staff"]).ends(0);
+    create(&["--side", "portal"]).ends(0);
+    bench.write("other.yaml", ALIKE.replace("staff:", "clerk:"));
+    create(&["--side", "portal", "--role", "clerk", "--manifest", "other.yaml"]).ends(0);
+}
 
 #[test]
 fn a_bad_line_is_told_with_its_place_and_the_good_ones_are_taken_in() {
@@ -229,12 +289,21 @@ fn arguments_that_make_no_sense_end_with_2() {
 #[test]
 fn the_demo_ends_in_agreement_and_leaves_its_store() {
     let bench = Bench::new();
-    let small = ["demo", "--store", "kept", "--records", "60", "--edits", "400"];
+    let small = ["demo", "--in-process", "--store", "kept", "--records", "60", "--edits", "400"];
     let told = bench.run(&small).ends(0);
     assert!(told.out.contains("Agreement of CRM, portal, engine and ledger\n  100.000 %"), "{}", told.out);
     bench.run(&["--store", "kept", "verify", "--documents"]).ends(0);
     let again = bench.run(&[&small[..], &["--json"]].concat()).ends(0);
     assert!(again.out.contains("\"differing\":0"), "{}", again.out);
+}
+
+#[test]
+fn the_demo_over_http_ends_in_agreement_and_leaves_its_store() {
+    let bench = Bench::new();
+    let small = ["demo", "--store", "kept", "--records", "30", "--edits", "150", "--kills", "1"];
+    let told = bench.run(&small).ends(0);
+    assert!(told.out.contains("Agreement of CRM, portal and engine\n  100.000 %"), "{}", told.out);
+    bench.run(&["--store", "kept", "verify", "--documents"]).ends(0);
 }
 
 #[test]

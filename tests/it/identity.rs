@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use syncline::{
     clock::{Clock, HandClock, Millis},
     engine::Engine,
-    event::{Author, Detail, Draft, Kind, Origin},
+    event::{Author, AuthorKind, Detail, Draft, Kind, Origin},
     history::Principal,
     id::{FieldName, RecordId, SideName},
     send::{Outcome, Receipt, Seen, SeenField, Write},
@@ -119,7 +119,7 @@ impl World {
 
     fn taken(&self, write: Write, link: Option<&str>) {
         self.clock.advance(10);
-        let receipt = Receipt { link: link.map(Into::into), at: Some(self.clock.now()), shows: Vec::new() };
+        let receipt = Receipt { link: link.map(Into::into), at: Some(self.clock.now()), ..Receipt::default() };
         self.engine().outcome(vec![(write, Outcome::Applied(receipt))]).expect("it is told");
     }
 
@@ -371,7 +371,7 @@ fn two_writes_in_one_moment_of_a_side_are_two() {
         world.say("portal", "u7", now + 1, &[("phone", phone)]);
         let write = world.due("crm").remove(0);
         // The side's clock stands.
-        let receipt = Receipt { link: Some("501".into()), at: Some(Millis(1_000_010)), shows: Vec::new() };
+        let receipt = Receipt { link: Some("501".into()), at: Some(Millis(1_000_010)), ..Receipt::default() };
         world.engine().outcome(vec![(write, Outcome::Applied(receipt))]).expect("it is told");
         assert!(world.due("crm").is_empty(), "{phone} is there");
         world.clock.advance(5);
@@ -412,4 +412,123 @@ fn what_lacks_a_required_field_is_not_made_before_it_is_told() {
     assert!(world.due("portal").is_empty(), "it could be anybody");
     world.say("crm", "502", 600_000, &[("email", "bo@example.com")]);
     assert!(world.due("portal").remove(0).create);
+}
+
+#[test]
+fn what_a_side_refuses_to_take_the_key_of_is_not_made_there_without_it() {
+    let world = World::new("certain");
+    world.populate();
+    world.say("crm", "501", 500_000, &[("email", "ana@example.com"), ("phone", "1")]);
+    let write = world.due("portal").remove(0);
+    let outcome = Outcome::Refused { reason: "u7 has this address already".into(), fields: vec![field("email")] };
+    world.engine().outcome(vec![(write, outcome)]).expect("it is told");
+    assert!(world.due("portal").is_empty(), "without its key it would be there twice");
+    assert!(world.engine().counts().expect("open").parked > 0, "it is told that it waits");
+    // Word of whom the portal has comes late.
+    world.say("portal", "u7", 400_000, &[("email", "ana@example.com"), ("city", "Bern")]);
+    assert_eq!(world.fields("contact/crm:501"), world.fields("contact/portal:u7"), "they are one");
+    let write = world.due("portal").remove(0);
+    assert!(!write.create && write.link.as_deref() == Some("u7"), "{write:?}");
+    assert_eq!(world.engine().counts().expect("open").parked, 0, "nothing waits any more");
+}
+
+#[test]
+fn that_a_field_on_its_way_is_empty_yet_is_no_word_of_its_users() {
+    let world = World::new("reviewed");
+    world.populate();
+    world.say("portal", "u7", 500_000, &[("phone", "1")]);
+    world.due("crm").into_iter().for_each(|write| world.taken(write, Some("501")));
+    world.say("portal", "u7", 600_000, &[("city", "Bern")]);
+    let write = world.due("crm").remove(0);
+    world.engine().outcome(vec![(write, Outcome::Unknown)]).expect("it is told");
+    let (_, asks) = world.engine().due("crm", 10).expect("it is asked");
+    // The request was lost on its way. The record has changed since, but not in this field.
+    let fields = vec![
+        SeenField::plain(field("city"), Value::null(), None),
+        SeenField::plain(field("phone"), Value::text("1"), None),
+    ];
+    let seen =
+        Seen { found: true, link: Some("501".into()), fields, modified: Some(Millis(700_000)), ..Seen::default() };
+    world.engine().seen(asks[0].clone(), Ok(seen)).expect("it is told");
+    world.clock.advance(10);
+    assert_eq!(world.fields("contact/portal:u7").get("city").map(String::as_str), Some("Bern"));
+    assert_eq!(world.due("crm").remove(0).fields, [(field("city"), Value::text("Bern"))], "it is written again");
+}
+
+#[test]
+fn an_echo_stays_one_when_the_next_write_leaves_in_its_moment() {
+    let world = World::new("reviewed");
+    world.populate();
+    world.say("portal", "u7", 500_000, &[("phone", "1")]);
+    world.due("crm").into_iter().for_each(|write| world.taken(write, Some("501")));
+    world.clock.advance(10);
+    world.say("portal", "u7", 600_000, &[("phone", "2")]);
+    let write = world.due("crm").remove(0);
+    world.say("portal", "u7", 700_000, &[("phone", "3")]);
+    // Its echo comes before its answer, and both bear a time that, by our guess of the side's clock, is still to come.
+    let echoed = Millis(1_000_500);
+    let origin = Origin { side: side("crm"), link: Some("501".into()), node: None };
+    let author = Author { kind: AuthorKind::Ours, id: "2".into(), ..Author::default() };
+    let mut echo = Draft::new(Kind::Edit, id("contact/crm:501"), origin, echoed, author);
+    echo.words = vec![(field("phone"), Value::text("2"))];
+    world.engine().say(vec![echo]).expect("it is said");
+    let receipt = Receipt { link: Some("501".into()), at: Some(echoed), ..Receipt::default() };
+    world.engine().outcome(vec![(write, Outcome::Applied(receipt))]).expect("it is told");
+    world.clock.set(echoed.plus(-1));
+    let write = world.due("crm").remove(0);
+    assert_eq!(write.fields, [(field("phone"), Value::text("3"))]);
+    world.taken(write, Some("501"));
+    assert_eq!(world.fields("contact/portal:u7").get("phone").map(String::as_str), Some("3"));
+    assert!(world.due("portal").is_empty(), "nobody said anything newer");
+}
+
+/// Until a checkpoint the state on disk has a record under an id that is another's alias by now, and it was listed under both.
+#[test]
+fn what_was_linked_is_listed_once() {
+    let world = World::new("reviewed");
+    world.say("portal", "u7", 500_000, &[("phone", "1")]);
+    world.say("crm", "501", 400_000, &[("city", "Bern")]);
+    world.engine().checkpoint().expect("it is written");
+    world.engine().link(&id("contact/portal:u7"), &id("contact/crm:501"), Author::user("eva"), "").expect("it is said");
+    let listed = || {
+        let records = world.engine().read(&Principal::operator()).records();
+        records.map(|view| view.expect("a read").record.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(), ["contact/crm:501"]);
+    world.engine().checkpoint().expect("it is written");
+    assert_eq!(listed(), ["contact/crm:501"]);
+}
+
+/// What a side has of a kind that the manifest did not have when the side was read is not known yet.
+#[test]
+fn nothing_of_a_kind_that_joins_later_is_made_before_the_side_was_read_again() {
+    let mut world = World::new("reviewed");
+    world.populate();
+    let company = "  company:\n    sides: { crm: companies, portal: firm }\n    fields:\n      name: { type: string, crm: name, portal: name }\n";
+    let manifest = MANIFEST.replace("LINKS", world.links).replace("REQUIRED", world.required) + company;
+    world.clock.advance(10_000);
+    assert!(world.engine().apply_manifest(&manifest).expect("it is taken"));
+    let record = RecordId::on_side("company", "portal", "f1").expect("a good id");
+    let origin = Origin { side: side("portal"), link: Some("f1".into()), node: None };
+    let mut draft = Draft::new(Kind::Edit, record, origin, Millis(500_000), Author::user("ana"));
+    draft.words = vec![(field("name"), Value::text("Ana Ltd"))];
+    world.engine().say(vec![draft]).expect("it is said");
+    assert!(!world.engine().is_populated("crm").expect("open"));
+    assert!(world.due("crm").is_empty(), "the CRM may have it");
+    world.say("portal", "u7", 500_000, &[("email", "ana@example.com")]);
+    let write = world.due("crm").remove(0);
+    assert_eq!(write.record.kind(), "contact", "of the other kind all is known as before");
+    world.taken(write, Some("501"));
+    world.populate();
+    assert_eq!(world.due("crm").remove(0).record.kind(), "company");
+    // Opened anew, with its state or without, the store knows as much.
+    world.engine.take().expect("it is open").close().expect("it closes");
+    for fresh in [false, true] {
+        let store = world.dir.path().join("store");
+        if fresh {
+            std::fs::remove_dir_all(store.join("state")).expect("it is there");
+        }
+        let (engine, _) = Engine::builder(store).clock(world.clock.clone()).open().expect("it opens");
+        assert!(["crm", "portal"].iter().all(|side| engine.is_populated(side).expect("open")));
+    }
 }

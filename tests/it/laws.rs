@@ -190,6 +190,12 @@ fn made_up_stories_reach_every_corner() {
         meet(plain.existence);
         (0..plain.waiting.min(1)).for_each(|_| meet("waiting"));
         (0..plain.parked.len().min(1)).for_each(|_| meet("parked"));
+        let of_merged = |event: &&Event| event.header.kind.is_said() && event.header.origin.link.is_some();
+        if story.events.iter().any(|event| event.header.kind == Kind::Absorb)
+            && story.events.iter().any(|event| of_merged(&event))
+        {
+            meet("merged records");
+        }
         plain.fields.values().filter(|field| field.candidates.len() > 2).for_each(|_| meet("three candidates"));
         let merged = plain.fields.iter().filter(|(_, field)| field.reason == "merge");
         (0..merged.filter(|(name, _)| is_heard_late(&story, name)).count()).for_each(|_| meet("merged after a write"));
@@ -210,6 +216,7 @@ fn made_up_stories_reach_every_corner() {
         "waiting",
         "parked",
         "three candidates",
+        "merged records",
         "merged after a write",
     ];
     for corner in corners {

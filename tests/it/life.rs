@@ -5,22 +5,8 @@ use tempfile::TempDir;
 
 use crate::suites;
 
-/// One run in a few finds a field or a record that differs, by what the network did between: what is to be mended.
 #[test]
-#[ignore = "one run in a few does not end in agreement"]
-fn a_life_over_http_ends_in_agreement() {
-    live(false);
-}
-
-/// Not every seed ends well: a contact whose address comes late, or never, is made on the portal without one, and then is not
-/// linked with its double; and of the late notifications of one field the older value may stand.
-#[test]
-#[ignore = "some seeds do not end in agreement"]
-fn a_life_with_late_and_lost_notifications_ends_in_agreement() {
-    live(true);
-}
-
-fn live(rough: bool) {
+fn a_life_over_http_with_every_fault_ends_in_agreement() {
     let (records, edits) = (suites::cases(60, 200, 2_000), suites::cases(400, 2_000, 20_000));
     let dir = TempDir::new().expect("a directory");
     let options = Options {
@@ -29,15 +15,21 @@ fn live(rough: bool) {
         records: usize::try_from(records).expect("few"),
         edits,
         kills: suites::cases(1, 2, 3),
-        rough,
     };
     let report = live::run(&options, &mut |_, _| {}).expect("nothing fails that may not");
     println!("{report}");
     let found = &report.agreement;
-    assert!(found.is_whole(), "{} missing, {} doubled: {:#?}", found.missing, found.doubled, found.differences);
+    assert!(
+        found.is_whole(),
+        "{} missing, {} doubled, {} lost: {:#?}",
+        found.missing,
+        found.doubled,
+        found.lost,
+        found.differences
+    );
     assert!(report.is_well(), "{report}");
     assert_eq!((report.parked, report.suggestions), (0, 0), "{report}");
-    assert!(report.webhooks_lost > 0 && report.faults.len() > 10, "too little went wrong: {:?}", report.faults);
+    assert!(report.webhooks_lost > 0 && report.faults.len() >= 15, "too little went wrong: {:?}", report.faults);
     let written = report.writes.crm_values + report.writes.portal_values;
     assert!(written < report.writes.naive_values && report.writes.needless * 100 <= written, "{report}");
     suites::reached("life", report.edits, "edits over HTTP");

@@ -1,5 +1,6 @@
 //! What is tested from the outside, in one binary.
 
+mod both_sides;
 mod by_example;
 mod cli;
 mod corruption;
@@ -12,6 +13,7 @@ mod http_api;
 mod hubspot_in;
 mod hubspot_out;
 mod identity;
+mod identity_laws;
 mod isolation;
 mod journey;
 mod kill;
@@ -21,7 +23,9 @@ mod life;
 mod manifest;
 mod manifest_faults;
 mod manifest_schema;
+mod many_sides;
 mod merged;
+mod observed;
 mod permissions;
 mod planted;
 mod portal_dialect;
@@ -30,6 +34,7 @@ mod pull;
 mod readme;
 mod rebuild;
 mod reference;
+mod relations;
 mod scripted;
 mod sending;
 mod service;

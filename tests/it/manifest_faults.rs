@@ -242,7 +242,7 @@ const BROKEN: &[(&str, &str, &[&str])] = &[
         "type: email",
         "required: true",
         &[
-            "11:14: field `email` of kind `contact` has no `type`; add `type: string`, or another of `string`, `email`, `integer`, `decimal`, `boolean`, `date`, `datetime`, `choice`, `list`, `reference`, `any`, `long_text`, `set`, `counter`",
+            "11:14: field `email` of kind `contact` has no `type`; add `type: string`, or another of `string`, `email`, `integer`, `decimal`, `boolean`, `date`, `datetime`, `choice`, `list`, `reference`, `references`, `any`, `long_text`, `set`, `counter`",
         ],
     ),
     (
@@ -360,7 +360,7 @@ const BROKEN: &[(&str, &str, &[&str])] = &[
         "type: long_text, rule: merge",
         "type: decimal, rule: merge, crm: { scale: 60 }",
         &[
-            "13:37: `rule` of field `notes` of kind `contact` is `merge`, which does not fit its type; it fits `long_text`, `set` and `counter`",
+            "13:37: `rule` of field `notes` of kind `contact` is `merge`, which does not fit its type; it fits `long_text`, `set`, `references` and `counter`",
             "13:58: `scale` of field `notes` of kind `contact` on `crm` is not a power of ten; write 100 or 0.01; other factors cannot be undone exactly",
         ],
     ),

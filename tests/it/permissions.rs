@@ -42,6 +42,7 @@ records:
       name: { type: string }
       rating: { type: string, rule: last_write_wins }
   deal:
+    refusals: given_back
     fields:
       title: { type: string }
       margin: { type: string, rule: last_write_wins }
@@ -77,7 +78,9 @@ const RECORDS: &[(&str, &[&str])] = &[
     ("deal/eve", &["title", "margin", "region", "contact", "company"]),
 ];
 const MISSING: &str = "deal/missing";
-/// What a store never holds as a value, so that it is searched for in every answer.
+/// A record of another tenant's.
+const OTHER_RECORD: &str = "contact/zed";
+/// What it holds, which is searched for in every answer.
 const OTHER_TENANT: &str = "canary.contact/zed.name";
 
 /// Kinds, each with fields.
@@ -650,4 +653,53 @@ fn a_version_of_a_role_names_what_it_has_seen_and_no_more() {
     world.engine.edit(&person("customer"), edit).expect("a good version");
     let verdict = world.as_role("customer").why("contact/ana", "phone").expect("sound").expect("it may be read");
     assert_eq!((verdict.value, verdict.others.len()), (Value::text("+7"), 0), "it supersedes what was seen");
+}
+
+/// A side that refuses two fields at once speaks of both; who may read one of them is not told of the other.
+#[test]
+fn what_a_side_said_of_a_field_out_of_sight_is_not_told_with_what_was_given_back() {
+    let world = World::full();
+    let seen = world.as_role("staff").get("deal/eve").expect("sound").expect("it is there").version;
+    let edit = Edit::of(id("deal/eve"), side("portal")).set(field("region"), Value::text("apac")).seen(seen);
+    let edit = edit.set(field("margin"), Value::text("another"));
+    world.engine.edit(&Principal::operator(), edit).expect("it is said");
+    let (mut writes, _) = world.engine.due("crm", 10).expect("a sound store");
+    let write = writes.remove(0);
+    let reason = "canary.deal/eve.margin is no margin for a region".to_owned();
+    let refused = Outcome::Refused { reason: reason.clone(), fields: vec![field("margin"), field("region")] };
+    world.engine.outcome(vec![(write, refused)]).expect("it is told");
+    let why = |role: &str, name: &str| {
+        let verdict = world.as_role(role).why("deal/eve", name).expect("sound").expect("it may be read");
+        (verdict.value, verdict.sentence)
+    };
+    let (value, sentence) = why("regional", "region");
+    assert_eq!(value, Value::text("emea"), "what stands is what the CRM shows");
+    assert!(sentence.contains("syncline decided so") && !sentence.contains("canary"), "{sentence}");
+    let (_, sentence) = why("staff", "region");
+    assert!(sentence.contains("crm refused it: canary.deal/eve.margin"), "{sentence}");
+    assert_eq!(world.engine.counts().expect("open").parked, world.engine.parked().expect("open").len() as u64);
+}
+
+/// Two sides that refuse each other's values must not be asked for ever.
+#[test]
+fn what_was_given_back_and_is_refused_again_waits_for_a_person() {
+    let world = World::full();
+    let edit = Edit::of(id("deal/eve"), side("portal")).set(field("margin"), Value::text("another"));
+    world.engine.edit(&Principal::operator(), edit).expect("it is said");
+    let refuse = || {
+        let (writes, _) = world.engine.due("crm", 10).expect("a sound store");
+        let said = |write| (write, Outcome::Refused { reason: "no".to_owned(), fields: vec![field("margin")] });
+        let count = writes.len();
+        world.engine.outcome(writes.into_iter().map(said).collect()).expect("it is told");
+        count
+    };
+    assert_eq!(refuse(), 1);
+    // A person decides otherwise after all, and the CRM will not have that either.
+    let decision = Decision::of("deal/eve", "margin", Value::text("as I say")).because("I say so");
+    world.engine.decide(&Principal::operator(), decision).expect("it is decided");
+    let parked =
+        || world.engine.parked().expect("open").into_iter().filter(|parked| *parked.record == *"deal/eve").count();
+    let before = parked();
+    assert_eq!(refuse(), 1);
+    assert_eq!((refuse(), parked()), (0, before + 1), "it is not decided anew");
 }

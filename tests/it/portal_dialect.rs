@@ -249,7 +249,7 @@ async fn a_portal_that_cannot_be_asked_is_told_again() {
     let gone = setting.write(Some("p1001"), json!({"phone": "3"}), "k3");
     assert!(!setting.ask(doubt(&gone)).await.expect("an answer").found);
     // Without a write to repeat there is nothing to be learned.
-    assert!(matches!(setting.ask(ask(Some("p1001"), &[])).await, Err(ReadError::RetryAfter(_))));
+    assert!(matches!(setting.ask(ask(Some("p1001"), &[])).await, Err(ReadError::NotYet(_))));
     assert_eq!(setting.portal.list("contact", None).await.err(), Some(SourceError::NotOffered));
     assert_eq!(setting.portal.changed("contact", NOW, None).await.err(), Some(SourceError::NotOffered));
 }
@@ -498,7 +498,7 @@ async fn messages_stay_under_twenty_kilobytes() {
 async fn a_reference_waits_for_its_record_and_then_for_a_person() {
     let setting = setting().await;
     let mut write = setting.write(None, json!({"phone": "1", "company": "company/crm:9"}), "k1");
-    assert!(matches!(setting.deliver(write.clone()).await, Outcome::RetryAfter(wait) if wait > 0));
+    assert!(matches!(setting.deliver(write.clone()).await, Outcome::NotYet(wait) if wait > 0));
     write.attempts = 10;
     let Outcome::Refused { reason, fields } = setting.deliver(write.clone()).await else { panic!("refused") };
     assert_eq!((fields, reason.contains("company/crm:9")), (vec![field("company")], true));

@@ -126,8 +126,7 @@ fn killed_world(seed: u64, checkpoint_every: u64) -> (TempDir, PathBuf, HandCloc
     let setting = Setting {
         store: store.clone(),
         manifest: script::MANIFEST.to_owned(),
-        sides: [script::crm(), script::portal()],
-        batch_most: [100, 10],
+        sides: vec![(script::crm(), 100), (script::portal(), 10)],
         faults,
         seed,
         begins: BEGIN,
@@ -251,6 +250,7 @@ fn seen(value: &str, at: Millis) -> Seen {
         field: phone(),
         value: number(value),
         changed: Some(at),
+        asked: None,
         author: Author::engine(),
         earlier: Vec::new(),
     };

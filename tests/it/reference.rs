@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use syncline::{
     clock::Millis,
-    event::{Event, Kind},
+    event::{Detail, Event, Kind, Origin},
     field::{FieldSpec, FieldType, Rule},
     id::{SaidId, SideName},
     rulebook::{EXISTENCE, PERSON, Rulebook},
@@ -227,6 +227,8 @@ impl<'a> Reading<'a> {
     /// The side's line from its beginning: its words, and what it shows at the end.
     fn walk(&self, side: &str) -> (Vec<Word>, BTreeMap<String, Newest>) {
         let mut line: Vec<usize> = (0..self.told.len()).filter(|by| **self.side(*by) == *side).collect();
+        // Of a record that went into another its side tells as deleted; the other is not.
+        line.retain(|by| self.told[*by].header.kind != Kind::Delete || !self.is_merged_away(*by));
         // The last member only tells two statements apart whose whole content is the same.
         line.sort_by_key(|by| {
             let header = &self.told[*by].header;
@@ -237,7 +239,9 @@ impl<'a> Reading<'a> {
                 Kind::Observe => 4,
                 _ => 3,
             };
-            (self.time[*by], class, self.depth[*by], header.said_seq, self.told[*by].content(), header.said)
+            // All that was said of a record that went into another is older than what is said of that one.
+            let place = (!self.is_merged_away(*by), self.time[*by], class, self.depth[*by]);
+            (place, header.said_seq, self.told[*by].content(), header.said)
         });
         let mut words: Vec<Word> = Vec::new();
         let mut newest: BTreeMap<String, Newest> = BTreeMap::new();
@@ -290,6 +294,16 @@ impl<'a> Reading<'a> {
             }
         }
         (words, newest)
+    }
+
+    /// Whether a statement is about a side's own record that the side has merged into another.
+    fn is_merged_away(&self, by: usize) -> bool {
+        let Origin { side, link: Some(link), .. } = &self.told[by].header.origin else { return false };
+        let mergers = self.told.iter().filter(|event| event.header.kind == Kind::Absorb);
+        mergers.filter(|event| event.header.origin.side == *side).any(|event| match &event.payload.detail {
+            Detail::Other { record, .. } => record.ends_with(&format!("/{side}:{link}")),
+            _ => false,
+        })
     }
 
     fn shadows(&self, shown: Shown) -> BTreeMap<String, BTreeMap<String, String>> {

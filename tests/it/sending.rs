@@ -30,8 +30,7 @@ fn rig_with(manifest: &str, faults: Faults) -> Rig {
     let setting = Setting {
         store: dir.path().join("store"),
         manifest: manifest.to_owned(),
-        sides: [script::crm(), script::portal()],
-        batch_most: [100, 10],
+        sides: vec![(script::crm(), 100), (script::portal(), 10)],
         faults,
         seed: 3,
         begins: Millis(1_750_000_000_000),
@@ -419,8 +418,8 @@ fn an_answer_of_success_that_leaves_a_write_out_settles_nothing() {
     assert_eq!(rig.world.engine().outbox("portal").expect("open").0, 1, "it still waits");
 }
 
-#[test]
-fn a_side_that_fails_again_and_again_is_left_alone_and_then_tried_with_one_record() {
+/// A world in which the portal is still to hear of thirty records.
+fn crowded_rig() -> Rig {
     let mut rig = rig();
     for number in 0..30 {
         rig.world.edit(
@@ -434,6 +433,39 @@ fn a_side_that_fails_again_and_again_is_left_alone_and_then_tried_with_one_recor
     rig.world.post_webhooks();
     rig.world.clock.advance(6);
     rig.world.hear().expect("the store works");
+    rig
+}
+
+/// A quota that was used up, or a write that referred to what was not there yet, had the side left alone as if it were down.
+#[test]
+fn what_never_left_is_no_failure_of_the_side() {
+    let rig = crowded_rig();
+    let told = Told::new(rig.world.engine(), vec![Outcome::NotYet(0); 1000]);
+    let mut sender = None;
+    for _ in 0..10 {
+        stepped(&rig, &told, &mut sender);
+        assert!(!sender.as_ref().is_some_and(Sender::is_paused), "after {} calls", told.calls().len());
+        rig.world.clock.advance(60_000);
+    }
+    assert!(told.calls().len() > 10, "they are tried again: {:?}", told.calls());
+    // Nor does it say that a side which is down is back.
+    let mut outcomes = vec![Outcome::RetryAfter(0); 40];
+    outcomes.extend(vec![Outcome::NotYet(0); 1000]);
+    *told.outcomes.lock().expect("sound") = outcomes;
+    while !sender.as_ref().is_some_and(Sender::is_paused) {
+        stepped(&rig, &told, &mut sender);
+        rig.world.clock.advance(10);
+    }
+    rig.world.clock.advance(600_000);
+    *told.outcomes.lock().expect("sound") = vec![Outcome::NotYet(0); 1000];
+    let before = told.calls().len();
+    stepped(&rig, &told, &mut sender);
+    assert!(told.calls()[before..].iter().all(|call| call == "write 1"), "{:?}", &told.calls()[before..]);
+}
+
+#[test]
+fn a_side_that_fails_again_and_again_is_left_alone_and_then_tried_with_one_record() {
+    let rig = crowded_rig();
     let told = Told::new(rig.world.engine(), vec![Outcome::RetryAfter(0); 1000]);
     let mut sender = None;
     for _ in 0..10 {

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use syncline::{
     clock::Hlc,
-    event::{Author, AuthorKind, Kind, Origin},
-    id::FieldName,
+    event::{Author, AuthorKind, Detail, Kind, Origin},
+    id::{FieldName, RecordId},
     rulebook::{EXISTENCE, PERSON},
 };
 
@@ -67,6 +67,8 @@ enum Act {
     Overtaken { side: u8, other: u8, field: u8, values: [u8; 3], carried: bool, sight: Sight },
     /// The record is made, deleted or brought back.
     Existence { side: u8, kind: u8, words: Words, sight: Sight, author: u8 },
+    /// A side merges another record of its own into this one; a reading of what came of it may name that.
+    Merge { side: u8, branch: u8, late: i64, ended: bool, read: bool, words: Words },
     /// A person decides, having seen nearly all.
     Decide { words: Words, but: u8, existence: Option<bool> },
     /// Parked fields go on.
@@ -113,6 +115,8 @@ fn act() -> impl Strategy<Value = Act> {
     let overtaken = (0u8..5, 0u8..5, field(), [0u8..4, 0u8..4, 0u8..4], prop::bool::weighted(0.2), sight()).prop_map(
         |(side, other, field, values, carried, sight)| Act::Overtaken { side, other, field, values, carried, sight },
     );
+    let merge = (0u8..5, 0u8..4, late(), any::<bool>(), any::<bool>(), words(2))
+        .prop_map(|(side, branch, late, ended, read, words)| Act::Merge { side, branch, late, ended, read, words });
     prop_oneof![
         8 => edit,
         2 => overtaken,
@@ -124,6 +128,7 @@ fn act() -> impl Strategy<Value = Act> {
             .prop_map(|(back, value, sight)| Act::Observe { back, value, sight }),
         2 => (0u8..5, 0u8..3).prop_map(|(side, back)| Act::Settle { side, back }),
         2 => existence,
+        2 => merge,
         1 => (words(2), 0u8..3, prop::option::weighted(0.2, any::<bool>()))
             .prop_map(|(words, but, existence)| Act::Decide { words, but, existence }),
         1 => (0u8..5, 0u8..4).prop_map(|(side, field)| Act::Release { side, field }),
@@ -267,6 +272,7 @@ impl Stage<'_> {
                 words.push((EXISTENCE, if kind == Kind::Delete { "false" } else { "true" }));
                 self.tell(kind, origin, at, by(*author), &words).seen = seen;
             }
+            Act::Merge { .. } => self.merge(act),
             Act::Decide { words, but, existence } => {
                 let (seen, mut words) = (self.sees(&Sight::AllBut(*but)), self.spoken(words));
                 if let Some(lives) = existence {
@@ -305,6 +311,26 @@ impl Stage<'_> {
         self.now += 4;
         let (at, seen) = (self.reading(side, 0), self.sees(sight));
         self.tell(Kind::Edit, origin, at, Author::user("ana"), &again).seen = seen;
+    }
+
+    fn merge(&mut self, act: &Act) {
+        let Act::Merge { side, branch, late, ended, read, words } = act else { return };
+        let side = self.setting.side(*side);
+        let (gone, survivor) = (self.origin(side, 1), self.origin(side, branch & 2));
+        let loser = RecordId::on_side("contact", SIDES[side], gone.link.as_deref().unwrap_or("18"));
+        let at = self.reading(side, *late);
+        if *ended {
+            let author = Author::default();
+            self.tell(Kind::Delete, gone, at, author, &[(EXISTENCE, "false")]);
+        }
+        let merger = self.telling.lines.len();
+        let line = self.tell(Kind::Absorb, survivor.clone(), at, Author::default(), &[]);
+        line.draft.detail = Detail::Other { record: loser.expect("a good id"), label: "merged".to_owned() };
+        if *read {
+            let (at, words) = (self.reading(side, 0), self.spoken(words));
+            let line = self.tell(Kind::Observe, survivor, at, Author::default(), &words);
+            line.seen = Some(vec![Named::Line(merger)]);
+        }
     }
 
     fn outcome(&mut self, kind: u8, only: bool, back: u8, late: i64) {

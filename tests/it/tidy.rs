@@ -19,6 +19,9 @@ const DOORS: [(&str, &str); 5] = [
     ("cel", "src/expression.rs"),
 ];
 
+/// Where a secret, or what is made with one, is compared with what a caller has shown.
+const COMPARED: [&str; 3] = ["src/side/hubspot/signature.rs", "src/side/portal/signature.rs", "src/server/token.rs"];
+
 /// A line of a source file, without what is after `//`.
 struct Line {
     path: String,
@@ -126,6 +129,31 @@ fn a_heavy_dependency_has_one_door() {
         none(where_("src", |line| of(line) && !line.path.starts_with(door)), &format!("{dependency} is behind {door}"));
         assert!(lines("src").iter().any(of), "{dependency} is used");
     }
+}
+
+#[test]
+fn what_is_made_with_a_secret_is_compared_in_constant_time() {
+    let of_code = |line: &Line| !line.test && line.path.starts_with("src/") && !line.path.starts_with("src/sim/");
+    for place in COMPARED {
+        let compares = |line: &Line| of_code(line) && line.path == place && line.code.contains(".ct_eq(");
+        assert!(lines("src").iter().any(compares), "{place} compares in constant time");
+    }
+    let made = ["sign(", "hash(secret", ".finalize()", ".into_bytes()"];
+    let plainly = |line: &Line| {
+        let compares = line.code.contains("==") || line.code.contains("!=");
+        of_code(line) && compares && made.iter().any(|made| line.code.contains(made))
+    };
+    none(where_("src", plainly), "how long it takes tells how much of it was right");
+}
+
+#[test]
+fn every_address_is_in_the_document_of_the_api() {
+    // What is only put into the router would have no row in the matrix of who may see what.
+    let past = |line: &Line| {
+        let routed = [".route(", ".route_service(", ".nest_service(", ".fallback_service("];
+        line.path.starts_with("src/server/") && !line.test && routed.iter().any(|call| line.code.contains(call))
+    };
+    none(where_("src", past), "an address is made with `routes!`");
 }
 
 #[test]

@@ -79,9 +79,14 @@ impl World {
 
     /// What the CRM says, whatever the manifest thinks of it.
     fn crm(&self, words: &[(&str, &str)]) {
+        self.tells("crm", words);
+    }
+
+    /// What a side tells by a webhook.
+    fn tells(&self, name: &str, words: &[(&str, &str)]) {
         self.clock.advance(1000);
         let author = Author { kind: AuthorKind::User, id: "bo".into(), ..Author::default() };
-        let mut draft = Draft::new(Kind::Edit, booking(), Origin::side(side("crm")), self.engine.now(), author);
+        let mut draft = Draft::new(Kind::Edit, booking(), Origin::side(side(name)), self.engine.now(), author);
         draft.words = words.iter().map(|(name, value)| (field(name), json(value))).collect();
         self.engine.say(vec![draft]).expect("it is taken");
     }
@@ -205,6 +210,19 @@ fn what_a_crm_says_is_kept_shown_and_flagged() {
     world.crm(&[("mail", "null"), ("paid", "5.0")]);
     assert_eq!(world.misfit(&all, "mail").as_deref(), Some("is required"));
     assert_eq!(world.engine.read(&all).misfits().expect("sound"), 2);
+}
+
+#[test]
+fn what_a_portal_shows_already_is_kept_and_flagged_and_what_it_asks_for_is_checked() {
+    let (world, all) = (World::new(), Principal::operator());
+    world.crm(&[("name", r#""Ana""#), ("mail", r#""a@b.example""#), ("seats", "3")]);
+    world.tells("portal", &[("seats", "77")]);
+    let view = world.engine.read(&all).get("booking/1").expect("sound").expect("it is there");
+    assert_eq!(view.value("seats"), Some(&json("77")), "the portal's truth");
+    assert!(world.misfit(&all, "seats").is_some(), "and it is flagged");
+    assert_eq!(world.engine.read(&all).misfits().expect("sound"), 1);
+    let faults = world.edit(&[("seats", "78")]).expect_err("nothing stands yet, so it can be refused");
+    assert_eq!(told(&faults), [("seats", FaultCode::Range)]);
 }
 
 #[test]

@@ -110,6 +110,8 @@ pub enum SideState {
     Confirmed,
     /// The value is on its way to it, or waits to be.
     Waiting,
+    /// It refused the value, and is not asked again until a person, or a newer word, lets it go on; the history has its reason.
+    Refused,
     /// The value is not written to it until a person, or a newer word, lets it go on.
     Parked,
     /// What it shows is not known.
@@ -173,6 +175,7 @@ fn state_of(side: &SideName, field: &FieldView, staleness: &Staleness) -> SideSt
     let has = |fields: &[FieldName]| fields.contains(&field.name);
     match () {
         () if field.shown_on.contains(side) => SideState::Confirmed,
+        () if has(&staleness.refused) => SideState::Refused,
         () if has(&staleness.parked) || field.disputed => SideState::Parked,
         () if has(&staleness.differs) || staleness.waits => SideState::Waiting,
         () => SideState::Unknown,

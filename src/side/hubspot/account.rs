@@ -20,6 +20,7 @@ use crate::{
     clock::{Clock, Millis},
     id::SideName,
     manifest,
+    metrics::Metrics,
     send::{Gate, Limits, Urgency, gate::GateCounts},
     side::{
         Links, SourceError,
@@ -55,6 +56,8 @@ pub struct Setting {
     pub gate: Arc<Gate>,
     /// How long a search may not show what has happened, in milliseconds.
     pub index_lag: i64,
+    /// Where calls are counted; `None`: only in [`HubSpot::calls`].
+    pub metrics: Option<Metrics>,
 }
 
 impl Setting {
@@ -64,7 +67,7 @@ impl Setting {
         let address = Address::at(side.and_then(|side| side.base_url.as_deref()).unwrap_or(Address::BASE));
         let gate = Arc::new(Gate::new(limits(side.map(|side| side.quota).unwrap_or_default()), clock.clone()));
         let http = http::Limits::default();
-        Setting { translation, links, credential, clock, address, http, gate, index_lag: INDEX_LAG }
+        Setting { translation, links, credential, clock, address, http, gate, index_lag: INDEX_LAG, metrics: None }
     }
 }
 
@@ -107,8 +110,8 @@ impl HubSpot {
     /// # Errors
     /// If the address is none, or TLS cannot be set up.
     pub fn new(setting: Setting) -> Result<Self, HttpError> {
-        let Setting { translation, links, credential, clock, address, http, gate, index_lag } = setting;
-        let client = Client::new(address, http, credential, gate.clone(), clock)?;
+        let Setting { translation, links, credential, clock, address, http, gate, index_lag, metrics } = setting;
+        let client = Client::new(address, http, credential, gate.clone(), clock, metrics)?;
         let app = translation.manifest().side(translation.side()).and_then(|side| side.app.clone());
         let (in_the_way, unique) = (Mutex::default(), tokio::sync::Mutex::default());
         Ok(HubSpot { client, translation, links, index_lag, app, gate, in_the_way, unique })
@@ -211,7 +214,7 @@ impl HubSpot {
 /// What a source says of a call that brought nothing.
 pub(super) fn refused(trouble: Trouble) -> SourceError {
     match trouble {
-        Trouble::NotTaken(wait) => SourceError::RetryAfter(wait),
+        Trouble::NotTaken(wait) | Trouble::NotYet(wait) => SourceError::RetryAfter(wait),
         Trouble::Unknown => SourceError::RetryAfter(0),
         Trouble::Refused(_, problem) => SourceError::Refused(problem.reason()),
         Trouble::Unauthorized => SourceError::Refused("HubSpot does not accept our token".to_owned()),

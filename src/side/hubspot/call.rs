@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 
 use super::answer::Problem;
 use crate::send::{
-    Lane, Urgency,
+    Lane, ReadError, Urgency,
     quota::{Told, Window},
 };
 use crate::{clock::Millis, side::http::Answer};
@@ -104,6 +104,9 @@ impl Call {
 pub enum Trouble {
     /// It certainly did not take effect; it may be tried again after so many milliseconds, or whenever it suits if zero.
     NotTaken(i64),
+    /// It has not left, because there is no place in the quota for so many milliseconds, or what it would answer is not to
+    /// be believed yet.
+    NotYet(i64),
     /// It may have taken effect.
     Unknown,
     /// HubSpot has answered that it will not, with this status.
@@ -116,9 +119,17 @@ impl Trouble {
     /// How long to wait before something that changes nothing is asked again, in milliseconds.
     pub fn wait(&self) -> i64 {
         match self {
-            Trouble::NotTaken(wait) => *wait,
+            Trouble::NotTaken(wait) | Trouble::NotYet(wait) => *wait,
             Trouble::Unknown => 0,
             Trouble::Refused(..) | Trouble::Unauthorized => ASTRAY,
+        }
+    }
+
+    /// What it means for a question.
+    pub fn unread(&self) -> ReadError {
+        match self {
+            Trouble::NotYet(wait) => ReadError::NotYet(*wait),
+            trouble => ReadError::RetryAfter(trouble.wait()),
         }
     }
 

@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicI64, Ordering},
     },
+    time::Instant,
 };
 
 use reqwest::{Method, RequestBuilder, header};
@@ -19,6 +20,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, Millis},
+    metrics::Metrics,
     send::{Gate, Urgency},
     side::http::{Answer, Broken, Http, HttpError, Limits},
 };
@@ -77,6 +79,7 @@ pub struct Client {
     counts: Mutex<Counts>,
     /// When HubSpot last refused who we are; zero: it has accepted us since.
     unauthorized: AtomicI64,
+    metrics: Option<Metrics>,
 }
 
 impl Client {
@@ -90,11 +93,12 @@ impl Client {
         credential: Credential,
         gate: Arc<Gate>,
         clock: Arc<dyn Clock>,
+        metrics: Option<Metrics>,
     ) -> Result<Self, HttpError> {
         let http = Http::new(&address.base, Limits { answer_bytes: ANSWER_BYTES_MAX, ..limits })?;
         let (offset, counts) = (Mutex::default(), Mutex::default());
         let token = Token::new(credential);
-        Ok(Client { http, address, token, gate, clock, offset, counts, unauthorized: AtomicI64::new(0) })
+        Ok(Client { http, address, token, gate, clock, offset, counts, unauthorized: AtomicI64::new(0), metrics })
     }
 
     /// Where HubSpot's API is.
@@ -162,7 +166,7 @@ impl Client {
                 }
             }
             Ok(_) | Err(Trouble::Refused(..)) => self.unauthorized.store(0, Ordering::Relaxed),
-            Err(Trouble::NotTaken(_) | Trouble::Unknown) => {}
+            Err(Trouble::NotTaken(_) | Trouble::NotYet(_) | Trouble::Unknown) => {}
         }
     }
 
@@ -208,10 +212,14 @@ impl Client {
         prepare: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Result<Vec<u8>, Trouble> {
         let request = self.http.request(call.method.clone(), &call.path).map_err(|_| Trouble::NotTaken(0))?;
-        let permit = self.gate.take(call.urgency, call.lane()).await.map_err(|full| Trouble::NotTaken(full.0))?;
-        let sent = self.now();
+        let permit = self.gate.take(call.urgency, call.lane()).await.map_err(|full| Trouble::NotYet(full.0))?;
+        let (sent, began) = (self.now(), Instant::now());
         let answered = self.http.call(prepare(request)).await;
         let now = self.now();
+        if let Some(metrics) = &self.metrics {
+            let status = answered.as_ref().ok().map(|answer| answer.status);
+            metrics.crm_request("hubspot", call.op.name(), status, began.elapsed());
+        }
         let answer = match answered {
             Ok(answer) => answer,
             Err(broken) => {

@@ -1,6 +1,6 @@
 //! Writes to HubSpot, and what became of each.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use futures_util::{StreamExt, stream};
 use reqwest::Method;
@@ -10,13 +10,16 @@ use super::{
     account::HubSpot,
     answer::{Problem, Row, Rows},
     call::{Call, Op, Trouble},
-    read::Looking,
+    join::Target,
+    read::{Looked, Looking},
     shape::{Join, Shape},
 };
 use crate::{
+    event::AuthorKind,
     id::FieldName,
     send::{Ask, BoxFuture, Connector, Outcome, ReadError, Receipt, Seen, Urgency, Write},
     side::translate::Unsaid,
+    value::{Value, View},
 };
 
 /// The most writes of one call.
@@ -32,8 +35,8 @@ struct Task<'a> {
     shape: Shape,
     /// Properties with their texts; an empty one clears.
     properties: BTreeMap<String, String>,
-    /// Associations with the other record's id; `None`: none any more.
-    joins: Vec<(Join, Option<String>)>,
+    /// Associations.
+    joins: Vec<(Join, Target)>,
 }
 
 impl Connector for HubSpot {
@@ -92,11 +95,15 @@ impl HubSpot {
             let said = match self.translation.say_text(kind, field, value) {
                 Ok(said) => said,
                 // The other record is on its way there, most often.
-                Err(Unsaid::Unlinked(_)) => return Err(Outcome::RetryAfter(NOT_YET)),
+                Err(Unsaid::Unlinked(_)) => return Err(Outcome::NotYet(NOT_YET)),
                 Err(why) => return Err(refuse(format!("the value of {field} {why}"), vec![field.clone()])),
             };
             if let Some(join) = task.shape.joined(field).cloned() {
-                task.joins.push((join, Some(said).filter(|said| !said.is_empty())));
+                let target = match join.many {
+                    true => self.changes(write, field, &said),
+                    false => Target::One(Some(said).filter(|said| !said.is_empty())),
+                };
+                task.joins.push((join, target));
             } else if let Some(property) = task.shape.property(field).or_else(|| self.translation.name_of(kind, field))
             {
                 task.properties.insert(property.to_owned(), said);
@@ -104,14 +111,45 @@ impl HubSpot {
                 return Err(refuse(format!("HubSpot does not show {field}"), vec![field.clone()]));
             }
         }
+        if let Some((property, author)) = self.author_property(write) {
+            task.properties.insert(property, author);
+        }
         Ok(task)
+    }
+
+    /// The property that tells who is behind a write, where the manifest names one and somebody is.
+    fn author_property(&self, write: &Write) -> Option<(String, String)> {
+        let kind = self.translation.manifest().kind(write.record.kind())?;
+        let property = kind.author.get(self.side())?;
+        let is_somebody = matches!(write.author.kind, AuthorKind::User | AuthorKind::Integration);
+        let told = is_somebody && !write.delete && !write.author.id.is_empty();
+        told.then(|| (property.clone(), write.author.id.to_string()))
+    }
+
+    /// What has come and gone, against what HubSpot was last known to show.
+    fn changes(&self, write: &Write, field: &FieldName, due: &str) -> Target {
+        let due: BTreeSet<&str> = due.split(';').filter(|id| !id.is_empty()).collect();
+        let kind = write.record.kind();
+        let shown = write.shown.iter().find(|(name, _)| name == field).map(|(_, value)| value);
+        let elements = shown.into_iter().flat_map(|shown| match shown.view() {
+            View::List(elements) => elements.collect(),
+            _ => Vec::new(),
+        });
+        // One that is not known by an id there any more cannot be parted from.
+        let known = elements.filter_map(|one| self.translation.say_text(kind, field, &Value::list([&one])).ok());
+        let known: BTreeSet<String> = known.collect();
+        let adds = due.iter().filter(|id| !known.contains(**id)).map(|id| (*id).to_owned()).collect();
+        Target::Many { adds, removes: known.into_iter().filter(|id| !due.contains(id.as_str())).collect() }
     }
 
     async fn one(&self, task: &Task<'_>) -> Outcome {
         match task.write.link.as_deref() {
             Some(id) if task.write.delete => self.archive(task, id).await,
             Some(id) if !task.write.create => match task.properties.is_empty() {
-                true => self.join_all(task, Receipt { link: Some(id.into()), ..Receipt::default() }).await,
+                true => {
+                    let beside = task.joins.iter().map(|(join, _)| join.field.clone()).collect();
+                    self.join_all(task, Receipt { link: Some(id.into()), beside, ..Receipt::default() }).await
+                }
                 false => self.update(task).await,
             },
             _ => self.create(task).await,
@@ -130,7 +168,8 @@ impl HubSpot {
 
     async fn create(&self, task: &Task<'_>) -> Outcome {
         let (mut within, mut after) = (Vec::new(), Vec::new());
-        for (join, to) in task.joins.iter().filter_map(|(join, to)| Some((join, to.as_deref()?))) {
+        let adds = task.joins.iter().flat_map(|(join, target)| target.adds().iter().map(move |to| (join, to)));
+        for (join, to) in adds {
             match join.number {
                 Some(number) => within.push(json!({"to": {"id": to}, "types":
                     [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": number}]})),
@@ -148,7 +187,8 @@ impl HubSpot {
         };
         let Some(row) = row else { return Outcome::Unknown };
         for (join, to) in after {
-            if self.join(&task.shape, join, &row.id, Some(to)).await.is_err() {
+            let target = Target::Many { adds: vec![to.clone()], removes: Vec::new() };
+            if self.join(&task.shape, join, &row.id, &target).await.is_err() {
                 // It is there, but not all of it: the look that follows is told where.
                 self.remember(&task.write.key, &row.id);
                 return Outcome::Unknown;
@@ -170,7 +210,7 @@ impl HubSpot {
             }
             Ok(None) => self.refusal(task, problem),
             // Nothing was made; the next try is told the same.
-            Err(trouble) => Outcome::RetryAfter(trouble.wait()),
+            Err(trouble) => again(&trouble),
         }
     }
 
@@ -242,13 +282,14 @@ impl HubSpot {
     /// Sets the associations of a write whose properties are set.
     async fn join_all(&self, task: &Task<'_>, receipt: Receipt) -> Outcome {
         let Some(id) = receipt.link.clone() else { return Outcome::Applied(receipt) };
-        for (done, (join, to)) in task.joins.iter().enumerate() {
-            if let Err(trouble) = self.join(&task.shape, join, &id, to.as_deref()).await {
+        for (done, (join, target)) in task.joins.iter().enumerate() {
+            if let Err(trouble) = self.join(&task.shape, join, &id, target).await {
                 // A part of the write has taken effect: only a look tells which.
                 let is_part = done > 0 || !task.properties.is_empty();
                 return match trouble {
                     _ if is_part => Outcome::Unknown,
                     Trouble::Refused(404, problem) => self.one_end_is_missing(task, &id, &problem).await,
+                    _ if join.many => Outcome::Unknown,
                     trouble => self.outcome(task, trouble),
                 };
             }
@@ -265,7 +306,7 @@ impl HubSpot {
                 Outcome::Refused { reason: problem.reason(), fields }
             }
             Err(Trouble::Refused(404, _)) => Outcome::Unknown,
-            Err(trouble) => Outcome::RetryAfter(trouble.wait()),
+            Err(trouble) => again(&trouble),
         }
     }
 
@@ -277,14 +318,15 @@ impl HubSpot {
             let heard = self.translation.hear_text(kind, field, text);
             Some((field.clone(), self.translation.as_sent(kind, field, sent, &heard.value)))
         });
-        Receipt { link: Some(row.id.as_str().into()), at: row.updated_at.or(row.created_at), shows: shown.collect() }
+        let beside = task.joins.iter().map(|(join, _)| join.field.clone()).collect();
+        let at = row.updated_at.or(row.created_at);
+        Receipt { link: Some(row.id.as_str().into()), at, beside, shows: shown.collect() }
     }
 
     fn outcome(&self, task: &Task<'_>, trouble: Trouble) -> Outcome {
         match trouble {
-            Trouble::NotTaken(wait) => Outcome::RetryAfter(wait),
+            Trouble::NotTaken(_) | Trouble::NotYet(_) | Trouble::Unauthorized => again(&trouble),
             Trouble::Unknown => Outcome::Unknown,
-            Trouble::Unauthorized => Outcome::RetryAfter(trouble.wait()),
             Trouble::Refused(_, problem) => self.refusal(task, &problem),
         }
     }
@@ -306,7 +348,7 @@ impl HubSpot {
     }
 
     async fn read_all(&self, asks: &[Ask]) -> Vec<Result<Seen, ReadError>> {
-        let mut answers: Vec<Option<Result<Seen, i64>>> = vec![None; asks.len()];
+        let mut answers: Vec<Option<Looked>> = vec![None; asks.len()];
         let mut together: BTreeMap<(&str, &[FieldName], Urgency), Vec<usize>> = BTreeMap::new();
         for (at, ask) in asks.iter().enumerate() {
             match &ask.link {
@@ -325,8 +367,16 @@ impl HubSpot {
                 answers[at] = asks[at].link.as_deref().and_then(|id| looked.get(id).cloned());
             }
         }
-        let again = || Err(Trouble::Unauthorized.wait());
-        answers.into_iter().map(|answer| answer.unwrap_or_else(again).map_err(ReadError::RetryAfter)).collect()
+        let again = || Err(Trouble::Unauthorized.unread());
+        answers.into_iter().map(|answer| answer.unwrap_or_else(again)).collect()
+    }
+}
+
+/// What becomes of a write that took no effect.
+fn again(trouble: &Trouble) -> Outcome {
+    match trouble.unread() {
+        ReadError::NotYet(wait) => Outcome::NotYet(wait),
+        ReadError::RetryAfter(wait) => Outcome::RetryAfter(wait),
     }
 }
 

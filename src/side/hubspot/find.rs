@@ -19,7 +19,7 @@ use crate::{
     event::AuthorKind,
     field::FieldType,
     id::{FieldName, RecordId},
-    send::{Ask, InDoubt, Seen, SeenField, Urgency},
+    send::{Ask, InDoubt, ReadError, Seen, SeenField, Urgency},
     value::Value,
 };
 
@@ -41,19 +41,19 @@ impl HubSpot {
     pub(super) async fn find(&self, ask: &Ask) -> Looked {
         let Some(about) = ask.about.as_ref().filter(|about| about.create) else {
             tracing::warn!(record = %ask.record, side = %ask.side, "a record without an id there cannot be asked for");
-            return Err(NOTHING_TO_GO_BY);
+            return Err(ReadError::NotYet(NOTHING_TO_GO_BY));
         };
-        let Some(shape) = self.shape(ask.record.kind()) else { return Err(NOTHING_TO_GO_BY) };
+        let Some(shape) = self.shape(ask.record.kind()) else { return Err(ReadError::NotYet(NOTHING_TO_GO_BY)) };
         let looking = Looking { shape: &shape, fields: &ask.fields, urgency: Urgency::Interactive };
         if let Some(id) = self.remembered(&about.key) {
             return self.look_at(&looking, &id).await;
         }
         let waited = self.client.now().0 - about.left.0;
-        match self.find_unique(&shape, &about.fields).await.map_err(|trouble| trouble.wait())? {
+        match self.find_unique(&shape, &about.fields).await.map_err(|trouble| trouble.unread())? {
             Some(Some(id)) => self.look_at(&looking, &id).await,
             // A second one could not be made while the first is there.
             Some(None) => absent(waited, UNDER_WAY),
-            None => match self.find_made(&shape, about).await.map_err(|trouble| trouble.wait())? {
+            None => match self.find_made(&shape, about).await.map_err(|trouble| trouble.unread())? {
                 Some(id) => self.look_at(&looking, &id).await,
                 None => absent(waited, UNDER_WAY.max(self.index_lag)),
             },
@@ -61,7 +61,7 @@ impl HubSpot {
     }
 
     async fn look_at(&self, looking: &Looking<'_>, id: &str) -> Looked {
-        self.look(looking, &[id]).await.remove(id).unwrap_or(Err(NOTHING_TO_GO_BY))
+        self.look(looking, &[id]).await.remove(id).unwrap_or(Err(ReadError::NotYet(NOTHING_TO_GO_BY)))
     }
 
     /// The record with one of these values where no two can have it; the outer `None`: no such property is among them.
@@ -110,14 +110,15 @@ impl HubSpot {
             for id in part {
                 match looked.get(*id) {
                     Some(Ok(seen)) if self.is_it(shape, about, id, seen) => return Ok(Some((*id).to_owned())),
-                    Some(Err(wait)) => return Err(Trouble::NotTaken(*wait)),
+                    Some(Err(ReadError::RetryAfter(wait))) => return Err(Trouble::NotTaken(*wait)),
+                    Some(Err(ReadError::NotYet(wait))) => return Err(Trouble::NotYet(*wait)),
                     _ => {}
                 }
             }
         }
         if made.1 > SEARCHED_MOST {
             tracing::warn!(kind = %shape.kind, "too many records were made at one time to tell which is ours");
-            return Err(Trouble::NotTaken(NOTHING_TO_GO_BY));
+            return Err(Trouble::NotYet(NOTHING_TO_GO_BY));
         }
         Ok(None)
     }
@@ -193,11 +194,11 @@ impl HubSpot {
     fn is_known(&self, kind: &str, id: &str) -> bool {
         let own = RecordId::on_side(kind, self.side(), id).ok();
         let record = self.links.record(kind, self.side(), id);
-        record.is_some() && record != own
+        record.is_some() && record != own || own.is_some_and(|own| self.links.is_linked(&own))
     }
 }
 
 /// Absence, once enough time has passed to believe it.
 fn absent(waited: i64, enough: i64) -> Looked {
-    if waited >= enough { Ok(Seen::default()) } else { Err((enough - waited).clamp(1, enough)) }
+    if waited >= enough { Ok(Seen::default()) } else { Err(ReadError::NotYet((enough - waited).clamp(1, enough))) }
 }

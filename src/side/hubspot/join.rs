@@ -22,42 +22,56 @@ struct Other {
 }
 
 impl HubSpot {
-    /// The one record that each of these is joined with; `None`: with none. One that the answer does not speak of is left out.
+    /// The records that each of these is joined with, as far as the field shows them. One that the answer does not speak of
+    /// is left out.
     pub(super) async fn joined_with(
         &self,
         shape: &Shape,
         join: &Join,
         ids: &[&str],
         urgency: Urgency,
-    ) -> Result<HashMap<String, Option<String>>, Trouble> {
-        let mut all = HashMap::new();
-        for part in ids.chunks(READ_MOST) {
-            let inputs: Vec<_> = part.iter().map(|id| json!({"id": id})).collect();
+    ) -> Result<HashMap<String, Vec<String>>, Trouble> {
+        let mut all = Others::new();
+        let mut parts: Vec<Vec<Next>> =
+            ids.chunks(READ_MOST).map(|part| part.iter().map(Next::first).collect()).collect();
+        while let Some(part) = parts.pop() {
+            let inputs: Vec<_> = part.iter().map(Next::input).collect();
             let segments = ["associations", &shape.path, &join.to, "batch", "read"];
             let path = call::path(&self.client.address().associations, &segments);
             let call = Call::with(Op::Associations, Method::POST, path, urgency, json!({"inputs": inputs}));
             let body = self.client.call(&call).await?;
             let json: Json = serde_json::from_slice(&body).map_err(|_| Trouble::Unknown)?;
-            all.extend(one_each(&json, join, part).ok_or(Trouble::Unknown)?);
+            let asked: Vec<&str> = part.iter().map(|next| next.id.as_str()).collect();
+            let (found, more) = of_each(&json, join, &asked).ok_or(Trouble::Unknown)?;
+            found.into_iter().for_each(|(id, others)| all.entry(id).or_default().extend(others));
+            // Half of what a record is joined with would look as if the rest had been taken away.
+            if !more.is_empty() {
+                parts.push(more);
+            }
         }
-        Ok(all)
+        Ok(all.into_iter().map(|(id, others)| (id, shown(others, join))).collect())
     }
 
-    /// Joins a record with another one, or parts it from the one that it is joined with.
+    /// Joins a record with others and parts it from others.
     ///
-    /// A primary association takes the place of another by itself. Any other stands for the only one: the one that was shown
-    /// before is taken away once the new one is there.
-    pub(super) async fn join(&self, shape: &Shape, join: &Join, id: &str, to: Option<&str>) -> Result<(), Trouble> {
+    /// A primary association takes the place of another by itself. Any other that stands for the only one: the one that was
+    /// shown before is taken away once the new one is there.
+    pub(super) async fn join(&self, shape: &Shape, join: &Join, id: &str, target: &Target) -> Result<(), Trouble> {
         let is_primary = join.primary && join.number.is_some();
-        let before = match to {
-            Some(_) if is_primary => None,
-            _ => self.joined_with(shape, join, &[id], Urgency::Interactive).await?.remove(id).flatten(),
+        let (adds, removes): (&[String], Vec<String>) = match target {
+            Target::Many { adds, removes } => (adds, removes.clone()),
+            Target::One(Some(_)) if is_primary => (target.adds(), Vec::new()),
+            Target::One(to) => {
+                let before = self.joined_with(shape, join, &[id], Urgency::Interactive).await?.remove(id);
+                let gone = before.into_iter().flatten().filter(|before| Some(before) != to.as_ref());
+                (target.adds(), gone.collect())
+            }
         };
         let at = |segments: &[&str]| {
             let from = call::path(&self.client.address().associations, &["objects", &shape.path, id, "associations"]);
             call::path(&from, segments)
         };
-        if let Some(to) = to {
+        for to in adds {
             let call = match join.number.filter(|_| is_primary) {
                 Some(number) => {
                     let types = json!([{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": number}]);
@@ -67,21 +81,70 @@ impl HubSpot {
             };
             self.client.call(&call).await?;
         }
-        if let Some(before) = before.filter(|before| to != Some(before)) {
-            let call = Call::new(Op::Associate, Method::DELETE, at(&[&join.to, &before]), Urgency::Interactive);
-            self.client.call(&call).await?;
+        for gone in &removes {
+            let call = Call::new(Op::Associate, Method::DELETE, at(&[&join.to, gone]), Urgency::Interactive);
+            match self.client.call(&call).await {
+                // With a record that is gone nothing is joined any more.
+                Err(trouble) if join.many && trouble.is_refused_with(404) => {}
+                called => drop(called?),
+            }
         }
         Ok(())
     }
 }
 
-/// Reads which record each is joined with; `None` if the answer is not one.
-fn one_each(json: &Json, join: &Join, asked: &[&str]) -> Option<HashMap<String, Option<String>>> {
-    let mut all: HashMap<String, Option<String>> = HashMap::new();
+/// By the id of a record those that it is joined with.
+type Others = HashMap<String, Vec<Other>>;
+
+/// What a record is to be joined with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// With this one alone, or with none.
+    One(Option<String>),
+    /// With these too, and with those no more.
+    Many { adds: Vec<String>, removes: Vec<String> },
+}
+
+impl Target {
+    /// Those with which it may not be joined yet.
+    pub fn adds(&self) -> &[String] {
+        match self {
+            Target::One(to) => to.as_slice(),
+            Target::Many { adds, .. } => adds,
+        }
+    }
+}
+
+/// A page to be read of what a record is joined with.
+struct Next {
+    id: String,
+    after: Option<String>,
+}
+
+impl Next {
+    fn first(id: &&str) -> Next {
+        Next { id: (*id).to_owned(), after: None }
+    }
+
+    fn input(&self) -> Json {
+        match &self.after {
+            Some(after) => json!({"id": self.id, "after": after}),
+            None => json!({"id": self.id}),
+        }
+    }
+}
+
+/// Reads which records each is joined with, and what of it is on further pages; `None` if the answer is not one.
+fn of_each(json: &Json, join: &Join, asked: &[&str]) -> Option<(Others, Vec<Next>)> {
+    let mut all = Others::new();
+    let mut more = Vec::new();
     for row in json.get("results")?.as_array()? {
         let Some(from) = row.pointer("/from/id").map(id_text) else { continue };
         let others = row.get("to").and_then(Json::as_array).into_iter().flatten().map(|other| Other::of(other, join));
-        all.insert(from, shown(others.collect(), join));
+        if let Some(after) = row.pointer("/paging/next/after").map(id_text) {
+            more.push(Next { id: from.clone(), after: Some(after) });
+        }
+        all.insert(from, others.collect());
     }
     // Records without any association come as an error, or not at all in an answer without one.
     let errors = json.get("errors").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -94,10 +157,10 @@ fn one_each(json: &Json, join: &Join, asked: &[&str]) -> Option<HashMap<String, 
         if !all.contains_key(*id)
             && (errors.is_empty() || errors.iter().any(|error| is_none(error) && named(error, id)))
         {
-            all.insert((*id).to_owned(), None);
+            all.insert((*id).to_owned(), Vec::new());
         }
     }
-    Some(all)
+    Some((all, more))
 }
 
 fn told(error: &Json) -> String {
@@ -129,14 +192,15 @@ impl Other {
     }
 }
 
-/// The one that a field shows: the primary one; where none is or can be, the first by id.
-fn shown(mut others: Vec<Other>, join: &Join) -> Option<String> {
+/// Those that a field shows: all, or the primary one; where none is or can be, the first by id.
+fn shown(mut others: Vec<Other>, join: &Join) -> Vec<String> {
     others.retain(|other| !other.id.is_empty() && (!join.primary || join.number.is_none() || other.primary));
     if join.primary && others.iter().any(|other| other.primary) {
         others.retain(|other| other.primary);
     }
     others.sort_by(|a, b| (a.id.len(), &a.id).cmp(&(b.id.len(), &b.id)));
-    others.into_iter().next().map(|other| other.id)
+    let most = if join.many { usize::MAX } else { 1 };
+    others.into_iter().map(|other| other.id).take(most).collect()
 }
 
 #[cfg(test)]
@@ -145,11 +209,19 @@ mod tests {
     use crate::id::FieldName;
 
     fn join(primary: bool, number: Option<u32>) -> Join {
-        Join { field: FieldName::new("company").expect("a name"), to: "companies".to_owned(), primary, number }
+        Join {
+            field: FieldName::new("company").expect("a name"),
+            to: "companies".to_owned(),
+            primary,
+            many: false,
+            number,
+        }
     }
 
     fn read(json: &str, join: &Join, asked: &[&str]) -> HashMap<String, Option<String>> {
-        one_each(&serde_json::from_str(json).expect("JSON"), join, asked).expect("an answer")
+        let (all, more) = of_each(&serde_json::from_str(json).expect("JSON"), join, asked).expect("an answer");
+        assert!(more.is_empty());
+        all.into_iter().map(|(id, others)| (id, shown(others, join).into_iter().next())).collect()
     }
 
     const TWO: &str = r#"{"status":"COMPLETE","results":[{"from":{"id":"1"},"to":[

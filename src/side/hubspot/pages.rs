@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     clock::Millis,
-    send::{BoxFuture, Urgency},
+    send::{BoxFuture, ReadError, Urgency},
     side::{Page, Sighting, Source, SourceError},
 };
 
@@ -145,7 +145,8 @@ impl HubSpot {
         let mut looked: HashMap<String, Looked> = self.look(&looking, &ids).await;
         let mut sightings = Vec::new();
         for row in rows {
-            let seen = looked.remove(&row.id).unwrap_or(Err(0)).map_err(SourceError::RetryAfter)?;
+            let seen = looked.remove(&row.id).unwrap_or(Err(ReadError::RetryAfter(0)));
+            let seen = seen.map_err(|why| SourceError::RetryAfter(why.wait()))?;
             for loser in self.merged_into(shape, row) {
                 sightings.push(Sighting { link: loser.into(), seen: seen.clone() });
             }

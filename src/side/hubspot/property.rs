@@ -211,13 +211,21 @@ pub fn diagnose(translation: &Translation, kind: &str, properties: Option<&[Prop
         }
         findings.extend(found.into_iter().map(|(severity, what)| finding(severity, Some(field), name, what)));
     }
+    if let Some(name) = translation.manifest().kind(kind).and_then(|kind| kind.author.get(translation.side()))
+        && !properties.iter().any(|property| property.name == *name)
+    {
+        let alike = alike(name, properties);
+        findings.push(finding(Severity::Error, None, name, Misfitting::Missing { alike }));
+    }
     findings
 }
 
-/// Whether a field is kept as an association, which is no property: a reference named `primary_TYPE` or `associated_TYPE`.
+/// Whether a field is kept as an association, which is no property: a reference named `primary_TYPE` or `associated_TYPE`,
+/// or references by the latter name.
 pub(super) fn is_association(translation: &Translation, field: &Field, name: &str) -> bool {
-    let FieldType::Reference(to) = &field.spec.kind else { return false };
-    let named = name.strip_prefix("primary_").or_else(|| name.strip_prefix("associated_"));
+    let Some(to) = field.spec.kind.refers_to() else { return false };
+    let one = name.strip_prefix("primary_").filter(|_| !field.spec.kind.is_set());
+    let named = one.or_else(|| name.strip_prefix("associated_"));
     named.zip(translation.type_of(to)).is_some_and(|(named, to)| object::plural(named) == object::plural(to))
 }
 
@@ -320,6 +328,7 @@ impl Checking<'_> {
                 Fit::Loose("it takes its options alone; `type: choice` says so")
             }
             (FieldType::Email | FieldType::Choice(_) | FieldType::List | FieldType::Set, "string") => Fit::Good,
+            (FieldType::References(_), "string") => Fit::Good,
             (FieldType::Reference(_), "string" | "number") => Fit::Good,
             (FieldType::Reference(_), "enumeration") => Fit::Loose("it takes its options alone"),
             (FieldType::Choice(_), "enumeration") if several => {

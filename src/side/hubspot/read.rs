@@ -16,7 +16,7 @@ use super::{
 use crate::{
     event::Author,
     id::FieldName,
-    send::{Past, Seen, SeenField, Urgency},
+    send::{Past, ReadError, Seen, SeenField, Urgency},
 };
 
 /// The most records of one call with history: HubSpot lowers its hundred for it and does not say how far.
@@ -24,8 +24,8 @@ pub(super) const WITH_HISTORY_MOST: usize = 50;
 /// The wait where two answers do not fit together, in milliseconds.
 const AGAIN: i64 = 1_000;
 
-/// What HubSpot shows of an id; `Err`: it could not be asked, and may be asked again after so many milliseconds.
-pub(super) type Looked = Result<Seen, i64>;
+/// What HubSpot shows of an id; `Err`: that is not to be had now.
+pub(super) type Looked = Result<Seen, ReadError>;
 
 /// What is read of records of one kind.
 pub(super) struct Looking<'a> {
@@ -66,7 +66,7 @@ impl HubSpot {
                 // An id that is none spoils the whole call.
                 Err(Trouble::Refused(400 | 404, _)) => left.extend(part),
                 Err(trouble) => {
-                    looked.extend(part.iter().map(|id| ((*id).to_owned(), Err(trouble.wait()))));
+                    looked.extend(part.iter().map(|id| ((*id).to_owned(), Err(trouble.unread()))));
                     continue;
                 }
             }
@@ -77,7 +77,7 @@ impl HubSpot {
                         continue;
                     }
                     Ok(Traced::Gone(seen)) => Ok(seen),
-                    Err(wait) => Err(wait),
+                    Err(why) => Err(why),
                 };
                 looked.insert(id.to_owned(), gone);
             }
@@ -92,16 +92,19 @@ impl HubSpot {
         // What is asked of a merged record by its old id has no associations.
         let ids: Vec<&str> = rows.values().filter(|row| !row.archived).map(|row| row.id.as_str()).collect();
         let mut joined = Vec::new();
+        let asked = self.client.now();
         for join in joins {
             joined.push((join, self.joined_with(looking.shape, join, &ids, looking.urgency).await));
         }
         let seen = |row: &Row| {
             let mut seen = self.seen(looking, row);
             for (join, others) in joined.iter().filter(|_| seen.found) {
-                let others = others.as_ref().map_err(Trouble::wait)?;
-                if let Some(other) = others.get(&row.id) {
-                    let heard = self.translation.hear_text(&looking.shape.kind, &join.field, other.as_deref());
-                    seen.fields.push(SeenField::plain(join.field.clone(), heard.value, None));
+                let others = others.as_ref().map_err(Trouble::unread)?;
+                if let Some(ids) = others.get(&row.id) {
+                    let text = ids.join(";");
+                    let heard = self.translation.hear_text(&looking.shape.kind, &join.field, Some(&text));
+                    let plain = SeenField::plain(join.field.clone(), heard.value, None);
+                    seen.fields.push(SeenField { asked: Some(asked), ..plain });
                 }
             }
             Ok(seen)
@@ -120,21 +123,21 @@ impl HubSpot {
     }
 
     /// What has become of an id that a batch did not speak of.
-    async fn trace(&self, looking: &Looking<'_>, id: &str) -> Result<Traced, i64> {
+    async fn trace(&self, looking: &Looking<'_>, id: &str) -> Result<Traced, ReadError> {
         match self.get(looking, id, false).await {
             // It lives on, perhaps under another id; only a batch has the history.
             Ok(row) => {
-                let rows = self.batch_read(looking, &[&row.id]).await.map_err(|trouble| trouble.wait())?;
+                let rows = self.batch_read(looking, &[&row.id]).await.map_err(|trouble| trouble.unread())?;
                 let same = rows.into_iter().find(|found| found.id == row.id);
-                same.map(|row| Traced::Lives(Box::new(row))).ok_or(AGAIN)
+                same.map(|row| Traced::Lives(Box::new(row))).ok_or(ReadError::NotYet(AGAIN))
             }
             Err(Trouble::Refused(400 | 404, _)) => match self.get(looking, id, true).await {
                 Ok(row) if row.archived => Ok(Traced::Gone(gone(Some(&row)))),
-                Ok(_) => Err(AGAIN),
+                Ok(_) => Err(ReadError::NotYet(AGAIN)),
                 Err(Trouble::Refused(400 | 404, _)) => Ok(Traced::Gone(gone(None))),
-                Err(trouble) => Err(trouble.wait()),
+                Err(trouble) => Err(trouble.unread()),
             },
-            Err(trouble) => Err(trouble.wait()),
+            Err(trouble) => Err(trouble.unread()),
         }
     }
 

@@ -1,10 +1,11 @@
 //! What HubSpot has of a kind: its type, its properties, and what it keeps as associations.
 //!
 //! A field of `type: reference` whose name on HubSpot is `primary_TYPE` or `associated_TYPE`, such as `primary_company`, is not a
-//! property but an association with that type: the primary one, or the only one. Any other name is a property that holds an id.
+//! property but an association with that type: the primary one, or the only one. One of `type: references` by the name
+//! `associated_TYPE` is all associations with that type. Any other name is a property that holds an id, or several.
 
 use super::{object, property::is_association};
-use crate::{field::FieldType, id::FieldName, side::translate::Translation};
+use crate::{id::FieldName, side::translate::Translation};
 
 /// Types of associations that HubSpot numbers itself: from, to, the plain one, the primary one.
 ///
@@ -41,6 +42,8 @@ pub(super) struct Join {
     pub to: String,
     /// Whether it is the primary one that the field stands for.
     pub primary: bool,
+    /// Whether the field is all of them.
+    pub many: bool,
     /// The number of the association that a write makes; `None`: HubSpot's default.
     pub number: Option<u32>,
 }
@@ -61,14 +64,15 @@ impl Shape {
 
     fn join(&self, translation: &Translation, field: &FieldName, name: &str) -> Option<Join> {
         let agreed = translation.manifest().whole_field(&self.kind, field)?;
-        let FieldType::Reference(kind) = &agreed.spec.kind else { return None };
+        let kind = agreed.spec.kind.refers_to()?;
+        let many = agreed.spec.kind.is_set();
         if !is_association(translation, agreed, name) {
             return None;
         }
         let (to, primary) = (object::plural(translation.type_of(kind)?).to_owned(), name.starts_with("primary_"));
         let numbers = NUMBERS.iter().find(|(from, other, ..)| *from == self.path && *other == to);
         let number = numbers.and_then(|(_, _, plain, first)| if primary { first.or(*plain) } else { *plain });
-        Some(Join { field: field.clone(), to, primary, number })
+        Some(Join { field: field.clone(), to, primary, many, number })
     }
 
     /// The property of a field.
@@ -130,6 +134,8 @@ records:
       company: { type: reference, to: company, crm: primary_company, portal: company }
       employer: { type: reference, to: company, crm: associatedcompanyid, portal: employer }
       boss: { type: reference, to: company, crm: primary_boss, portal: boss }
+      firms: { type: references, to: company, crm: associated_companies, portal: firms }
+      firsts: { type: references, to: company, crm: primary_companies, portal: firsts }
   company:
     sides: { crm: companies, portal: company }
     fields:
@@ -150,9 +156,11 @@ records:
     fn only_references_of_that_name_are_associations() {
         let contact = shape("contact");
         let names: Vec<&str> = contact.properties.iter().map(|(_, name)| name.as_str()).collect();
-        assert_eq!(names, ["primary_boss", "associatedcompanyid", "firstname"]);
+        assert_eq!(names, ["primary_boss", "associatedcompanyid", "primary_companies", "firstname"]);
         let company = contact.joined("company").expect("it is one");
         assert_eq!((company.to.as_str(), company.primary, company.number), ("companies", true, Some(1)));
+        let firms = contact.joined("firms").expect("it is one");
+        assert_eq!((firms.primary, firms.many, firms.number), (false, true, Some(279)));
         let own = shape("company");
         assert_eq!(own.property("nick"), Some("primary_company"), "a text of that name is a property");
         let car = own.joined("car").expect("it is one");

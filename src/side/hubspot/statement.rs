@@ -20,7 +20,7 @@ use super::{author::author, object, webhook::Notification};
 use crate::{
     clock::Millis,
     event::{Author, Detail, Draft, Kind},
-    field::{FieldType, Misfit},
+    field::Misfit,
     id::{FieldName, RecordId},
     rulebook::EXISTENCE,
     side::translate::Translation,
@@ -255,7 +255,7 @@ impl Hearing<'_> {
     fn refers(&self, of: &str, other: &str) -> bool {
         let is_reference = |field: &FieldName| {
             let spec = self.translation.manifest().field(of, field);
-            spec.is_some_and(|spec| matches!(&spec.kind, FieldType::Reference(to) if to == other))
+            spec.is_some_and(|spec| spec.kind.refers_to() == Some(other))
         };
         self.translation.fields(of).any(|(field, _)| is_reference(field))
     }

@@ -59,7 +59,7 @@ fn receipt(members: &mut Members<'_>, write: &Write, translation: &Translation) 
     let mut receipt = Receipt {
         link: members.take("id").map(|at| at.name()).transpose()?.map(String::into_boxed_str),
         at: members.take("at").map(|at| at.time()).transpose()?,
-        shows: Vec::new(),
+        ..Receipt::default()
     };
     let kind = write.record.kind();
     for (name, at) in members.take("shows").map(|at| at.members()).transpose()?.into_iter().flat_map(Members::rest) {
@@ -233,7 +233,7 @@ fn field_shown(field: FieldName, at: &At<'_>, kind: &str, translation: &Translat
     }
     // Newest first, whatever the portal thinks of order.
     earlier.sort_by_key(|past| std::cmp::Reverse(past.at));
-    Ok(SeenField { field, value, changed, author: by, earlier })
+    Ok(SeenField { author: by, earlier, ..SeenField::plain(field, value, changed) })
 }
 
 fn author(members: &mut Members<'_>) -> Result<Author, Misread> {

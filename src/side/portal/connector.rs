@@ -1,8 +1,11 @@
 //! The calls to a portal: writes, questions and pages, each a signed message.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
 };
 
 use reqwest::{
@@ -20,6 +23,7 @@ use crate::{
     clock::{Clock, Millis},
     id::{FieldName, Hashing},
     manifest,
+    metrics::Metrics,
     send::{Ask, BoxFuture, Connector, InDoubt, Outcome, ReadError, Receipt, Seen, SeenField, Write},
     side::{
         Page, Source, SourceError,
@@ -118,6 +122,7 @@ pub struct Portal {
     /// What the ids of questions are made from: a portal passes over a message whose id it has seen.
     ids: ([u8; 16], AtomicU64),
     state: Mutex<State>,
+    metrics: Option<Metrics>,
 }
 
 #[derive(Default)]
@@ -172,7 +177,14 @@ impl Portal {
         let http = Http::new(deliver_to, limits)?;
         let mut salt = [0; 16];
         getrandom::fill(&mut salt).expect("the operating system gives random bytes");
-        Ok(Portal { http, keys, translation, clock, ids: (salt, AtomicU64::new(0)), state: Mutex::default() })
+        let (ids, state) = ((salt, AtomicU64::new(0)), Mutex::default());
+        Ok(Portal { http, keys, translation, clock, ids, state, metrics: None })
+    }
+
+    /// The same, with its calls counted here as well.
+    pub fn counted(mut self, metrics: Metrics) -> Self {
+        self.metrics = Some(metrics);
+        self
     }
 
     /// What a person has to look at, and since when; gone when a message is taken again, save for [`Alarm::Gone`].
@@ -215,7 +227,7 @@ impl Portal {
     }
 
     /// Signs and sends a message and says what became of it as a whole.
-    async fn post(&self, id: &str, body: Vec<u8>) -> Posted {
+    async fn post(&self, op: &'static str, id: &str, body: Vec<u8>) -> Posted {
         if self.is_gone() {
             return Posted::Later(GONE);
         }
@@ -231,7 +243,13 @@ impl Portal {
             .header(signature::TIMESTAMP, &signed.timestamp)
             .header(signature::SIGNATURE, &signed.signature)
             .body(body);
-        match self.http.call(request).await {
+        let began = Instant::now();
+        let answered = self.http.call(request).await;
+        if let Some(metrics) = &self.metrics {
+            let status = answered.as_ref().ok().map(|answer| answer.status);
+            metrics.crm_request("portal", op, status, began.elapsed());
+        }
+        match answered {
             Ok(answer) => self.sort(answer, left),
             Err(why) => {
                 self.state().calls.broken += 1;
@@ -284,7 +302,8 @@ impl Portal {
     async fn tell(&self, rows: &[Row<'_>]) -> Vec<Option<Told>> {
         self.state().calls.writes += 1;
         let all = |told: Option<Told>| vec![told; rows.len()];
-        match self.post(&message::write_id(rows), message::write_body(rows, self.clock.now())).await {
+        let (id, body) = (message::write_id(rows), message::write_body(rows, self.clock.now()));
+        match self.post("write", &id, body).await {
             Posted::Taken(body) => self.told(&body, rows),
             Posted::Refused(_) | Posted::Conflict(_) if rows.len() > 1 => {
                 let mut told = Vec::with_capacity(rows.len());
@@ -340,7 +359,7 @@ impl Portal {
             Untold::Field(field) => (format!("the manifest gives {field} no name on this side"), vec![field]),
             // The record that is referred to may be on its way; what else the write says should not wait for ever.
             Untold::Value(_, Unsaid::Unlinked(_)) if write.attempts < UNLINKED_TRIES => {
-                return Outcome::RetryAfter(UNLINKED_WAIT);
+                return Outcome::NotYet(UNLINKED_WAIT);
             }
             Untold::Value(field, why) => (format!("the value of {field} {why}"), vec![field]),
         };
@@ -373,7 +392,7 @@ impl Portal {
     async fn ask(&self, asks: &[Ask]) -> Result<Option<Vec<Option<Seen>>>, ReadError> {
         self.state().calls.reads += 1;
         let body = message::read_body(asks, &self.translation, self.clock.now());
-        match self.post(&self.fresh_id(), body).await {
+        match self.post("read", &self.fresh_id(), body).await {
             Posted::Taken(body) => answer::of_asks(&body, asks, &self.translation)
                 .or_else(|why| self.unread(&why, Err(ReadError::RetryAfter(SET_UP)))),
             Posted::NotOffered(_) => Ok(None),
@@ -392,7 +411,7 @@ impl Portal {
                 for ask in asks {
                     seen.push(match &ask.about {
                         Some(about) => self.repeat(ask, about).await,
-                        None => Err(ReadError::RetryAfter(GONE)),
+                        None => Err(ReadError::NotYet(GONE)),
                     });
                 }
                 seen
@@ -439,7 +458,7 @@ impl Portal {
 
     async fn page(&self, topic: &'static str, kind: &str, walk: Walk<'_>) -> Result<Page, SourceError> {
         self.state().calls.pages += 1;
-        match self.post(&self.fresh_id(), message::body(topic, self.clock.now(), walk)).await {
+        match self.post("list", &self.fresh_id(), message::body(topic, self.clock.now(), walk)).await {
             Posted::Taken(body) => match answer::of_page(&body, kind, &self.translation) {
                 Ok(page) => page.ok_or(SourceError::NotOffered),
                 Err(why) => self.unread(&why, Err(SourceError::Refused(format!("its answer cannot be read: {why}")))),

@@ -38,6 +38,8 @@
 //! | `by` | who did it: one of `user`, `integration`, `system` or `syncline`, and `contact` and `company` for whom |
 //! | `seq` | the portal's own running number; it orders changes of one time |
 //!
+//! A field that names records holds the portal's own ids, one or a list of them, both ways.
+//!
 //! A change that a write of ours made is told like any other, or not at all. Told with `"by": {"syncline": KEY}`, it is known for
 //! ours at once; told with no author, it is known by its value.
 //!

@@ -63,6 +63,11 @@ impl Agreed<'_> {
     /// A value that the side wrote as a text.
     fn text(&self, text: &str) -> Option<Value> {
         match self.kind {
+            FieldType::References(to) => {
+                let links = text.split(';').filter(|link| !link.is_empty());
+                let ids = links.map(|link| Some(Value::text(&(self.link)(to, link)?)));
+                Some(self.list(ids.collect::<Option<_>>()?))
+            }
             FieldType::List | FieldType::Set => {
                 let elements = text.split(';').filter(|element| !element.is_empty());
                 Some(self.list(elements.map(|element| Value::text(self.ours(element))).collect()))
@@ -87,6 +92,13 @@ impl Agreed<'_> {
             }
             (FieldType::Reference(to), View::Number(text) | View::Text(text)) => {
                 (self.link)(to, text).map(|id| Value::text(&id))
+            }
+            (FieldType::References(to), View::List(elements)) => {
+                let id = |element: Value| match element.view() {
+                    View::Number(link) | View::Text(link) => Some(Value::text(&(self.link)(to, link)?)),
+                    _ => None,
+                };
+                Some(self.list(elements.map(id).collect::<Option<_>>()?))
             }
             (FieldType::List | FieldType::Set, View::List(elements)) => {
                 Some(self.list(elements.map(|element| self.element(element)).collect()))
@@ -123,7 +135,7 @@ impl Agreed<'_> {
         if elements.is_empty() {
             return Value::null();
         }
-        if *self.kind == FieldType::Set {
+        if self.kind.is_set() {
             elements.sort();
             elements.dedup();
         }

@@ -12,6 +12,7 @@
 //! | datetime | RFC 3339 in UTC, cut to whole milliseconds, `Z` |
 //! | set | ascending, each element once |
 //! | reference | the id of the record that the side's own id stands for |
+//! | references | the same, ascending, each once |
 //! | string, email, long_text, choice, list, any | as written; numbers in a list as above |
 //!
 //! A value that does not fit its type comes in as it is, with the [`Misfit`] beside it: what a side shows is true of that side.

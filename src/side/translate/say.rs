@@ -35,7 +35,7 @@ pub(super) fn text(translation: &Translation, field: Option<&Field>, value: &Val
     let said = agreed.json(value)?;
     match (agreed.kind, said.view()) {
         (_, View::Null) => Ok(String::new()),
-        (FieldType::List | FieldType::Set, View::List(elements)) => {
+        (FieldType::List | FieldType::Set | FieldType::References(_), View::List(elements)) => {
             let elements: Vec<Value> = elements.collect();
             let is_plain = |text: &&str| !text.is_empty() && !text.contains(';');
             let texts = elements.iter().map(|element| element.as_text().filter(is_plain).ok_or(Unsaid::Element));
@@ -78,6 +78,12 @@ impl<'a> Agreed<'a> {
                 date::say_instant(text, self.form.dates.as_ref()).map(|text| self.dated(&text))
             }
             (FieldType::Reference(_), View::Text(text)) => Some(Value::text(&self.link(text)?)),
+            (FieldType::References(_), View::List(elements)) => {
+                let link = |element: Value| Ok(Value::text(&self.link(element.as_text().unwrap_or_default())?));
+                let mut links = elements.map(link).collect::<Result<Vec<_>, Unsaid>>()?;
+                links.sort();
+                Some(Value::list(&links))
+            }
             (FieldType::List | FieldType::Set, View::List(elements)) => {
                 let elements = elements.map(|element| self.element(element)).collect::<Result<Vec<_>, _>>()?;
                 Some(Value::list(&elements))

@@ -7,10 +7,15 @@ use serde_json::Value;
 
 use super::{
     LiveError,
-    house::{FIELDS, House},
+    house::{FIELDS, House, Mapped},
     ledger::{Ledger, set_text},
 };
-use crate::{history::Principal, merge::Existence};
+use crate::{
+    history::{Change, Principal, Standing},
+    id::RecordId,
+    merge::Existence,
+    value,
+};
 
 /// The most differences that are told one by one.
 const TOLD_MOST: usize = 20;
@@ -28,6 +33,8 @@ pub struct Agreement {
     pub missing: u64,
     /// Records that a side or the engine has besides another one of the same person.
     pub doubled: u64,
+    /// Last words of a side's users that nobody shows and of which the engine cannot tell what became of them.
+    pub lost: u64,
     /// The first differences, in words.
     pub differences: Vec<String>,
 }
@@ -40,7 +47,7 @@ impl Agreement {
 
     /// Whether everything agrees, and nobody is lacking or doubled.
     pub fn is_whole(&self) -> bool {
-        self.differing == 0 && self.missing == 0 && self.doubled == 0
+        self.differing == 0 && self.missing == 0 && self.doubled == 0 && self.lost == 0
     }
 
     fn tell(&mut self, what: String) {
@@ -57,7 +64,7 @@ type All = BTreeMap<String, Vec<Shown>>;
 
 /// Compares what both sides and the engine show with each other and with the ledger.
 pub(super) fn compare(house: &House, ledger: &Ledger) -> Result<Agreement, LiveError> {
-    let (crm, portal, engine) = (crm(house), portal(house), engine(house)?);
+    let (crm, portal, (engine, known)) = (crm(house), portal(house), engine(house)?);
     let mut found = Agreement { records: ledger.people.len() as u64, ..Agreement::default() };
     for address in &ledger.people {
         let mut of_all = Vec::new();
@@ -87,6 +94,15 @@ pub(super) fn compare(house: &House, ledger: &Ledger) -> Result<Agreement, LiveE
             if !agree || !is_due {
                 found.differing += 1;
                 found.tell(format!("{address} {}: {values:?}, users last said {due:?}", field.ours));
+            }
+            let shown = values.first().map(|(_, value)| value.as_str());
+            let overruled = due.iter().filter(|word| Some(**word) != shown);
+            for word in overruled.filter(|_| !matches!(field.ours, "interests" | "notes")) {
+                let record = known.get(address);
+                if !record.map_or(Ok(false), |record| is_told(house, record, field.ours, word))? {
+                    found.lost += 1;
+                    found.tell(format!("{address} {}: {word:?} was said and is nowhere", field.ours));
+                }
             }
         }
     }
@@ -135,18 +151,32 @@ fn portal(house: &House) -> All {
     all
 }
 
-fn engine(house: &House) -> Result<All, LiveError> {
-    let mut all = All::new();
+/// Whether the history of a field has a word that did not win, and says what became of it.
+fn is_told(house: &House, record: &RecordId, field: &str, word: &str) -> Result<bool, LiveError> {
+    let reader = house.tenant().engine().read(&Principal::operator());
+    let changes = reader.history(record, Some(field))?.unwrap_or_default();
+    let same = |change: &Change| change.kind.is_said() && plain(field, &change.new) == word;
+    Ok(changes
+        .iter()
+        .any(|change| same(change) && matches!(change.standing, Standing::Overruled | Standing::Superseded)))
+}
+
+fn plain(field: &str, value: &value::Value) -> String {
+    text(field, &serde_json::from_str(&value.to_json()).unwrap_or_default())
+}
+
+/// What the engine shows of everybody, and its records by address.
+fn engine(house: &House) -> Result<(All, BTreeMap<String, RecordId>), LiveError> {
+    let (mut all, mut known) = (All::new(), BTreeMap::new());
     for record in house.tenant().engine().read(&Principal::operator()).records() {
         let record = record?;
         if record.existence != Existence::Alive {
             continue;
         }
-        let shown = FIELDS.iter().map(|field| {
-            let json = record.value(field.ours).and_then(|value| serde_json::from_str(&value.to_json()).ok());
-            (field.ours, text(field.ours, &json.unwrap_or_default()))
-        });
-        put(&mut all, shown.collect());
+        let show = |field: &Mapped| record.value(field.ours).map(|value| plain(field.ours, value)).unwrap_or_default();
+        let shown: Shown = FIELDS.iter().map(|field| (field.ours, show(field))).collect();
+        known.insert(shown.get("email").cloned().unwrap_or_default(), record.record.clone());
+        put(&mut all, shown);
     }
-    Ok(all)
+    Ok((all, known))
 }

@@ -30,8 +30,12 @@ const HUBSPOT_SECRET: &str = "a secret of a pretend app";
 const PORTAL_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// How often the clock goes on, and by how much: ten times as fast as the real one.
 const TURN: (Duration, i64) = (Duration::from_millis(2), 20);
+/// How long a side is away, in milliseconds of the life's clock.
+const AWAY: i64 = 90_000;
 /// How long webhooks under way are waited for, in real time.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How far the clock is turned in a round, in milliseconds.
+const ROUND: i64 = 15_000;
 /// How many rounds everything may take to come to rest.
 const ROUNDS_MOST: usize = 400;
 /// How many rounds in a row have to be quiet.
@@ -224,6 +228,11 @@ impl House {
         self.service.as_ref().expect("the service is open")
     }
 
+    /// Turns the clock by the least there is.
+    pub fn tick(&self) {
+        self.clock.advance(1);
+    }
+
     /// Lets time pass, and all that is due in it happen.
     pub fn pass(&self, millis: i64) -> Result<(), LiveError> {
         self.clock.advance(millis);
@@ -256,7 +265,7 @@ impl House {
                 self.account.flush_hooks();
                 self.portal.hurry();
             }
-            self.pass(10_000)?;
+            self.pass(ROUND)?;
             quiet = if self.is_quiet()? { quiet + 1 } else { 0 };
             if quiet == ROUNDS_QUIET {
                 return Ok(true);
@@ -272,31 +281,42 @@ impl House {
         Ok(reports.iter().map(|report| report.found).sum())
     }
 
-    /// Orders everything that may go wrong; late and lost notifications of the CRM only where it is `rough`.
-    pub fn trouble(&self, rough: bool) {
+    /// Orders everything that may go wrong.
+    pub fn trouble(&self) {
         use hubspot::Fault as Crm;
         use portal::Fault as Own;
+        let status = |status, retry_after| Crm::Status { status, retry_after };
+        let limit = |policy: &str| Crm::RateLimit { policy: policy.into() };
         let orders = [
             (Crm::Duplicate { same_id: true }, 0.04),
             (Crm::Duplicate { same_id: false }, 0.02),
             (Crm::Reorder, 0.05),
             (Crm::Delay { ms: 20_000 }, 0.03),
             (Crm::Lose, 0.02),
-            (Crm::RateLimit { policy: "TEN_SECONDLY_ROLLING".into() }, 0.02),
-            (Crm::Status { status: 502, retry_after: None }, 0.02),
+            (Crm::Regroup, 0.05),
+            (Crm::Attempt { number: 3 }, 0.02),
+            (Crm::Bare, 0.02),
+            (limit("TEN_SECONDLY_ROLLING"), 0.02),
+            (limit("SECONDLY"), 0.02),
+            (limit("DAILY"), 0.002),
+            (status(423, None), 0.01),
+            (status(477, Some(3)), 0.005),
+            (status(500, None), 0.01),
+            (status(502, None), 0.02),
+            (status(504, None), 0.01),
+            (status(521, None), 0.005),
             (Crm::LoseAnswer, 0.02),
             (Crm::LoseRequest, 0.01),
+            (Crm::FailRow, 0.01),
             (Crm::OmitRow, 0.01),
         ];
-        let is_rough = |fault: &Crm| matches!(fault, Crm::Reorder | Crm::Delay { .. } | Crm::Lose);
-        for (fault, chance) in orders.into_iter().filter(|(fault, _)| rough || !is_rough(fault)) {
-            self.account.order(hubspot::Order::by_chance(fault, chance));
-        }
+        orders.into_iter().for_each(|(fault, chance)| self.account.order(hubspot::Order::by_chance(fault, chance)));
         let orders = [
             (Own::Duplicate, 0.05),
             (Own::Reorder { ms: 8_000 }, 0.05),
             (Own::Delay { ms: 20_000 }, 0.03),
             (Own::Lose, 0.02),
+            (Own::WrongSignature, 0.02),
             (Own::Status { status: 429, retry_after: Some(2) }, 0.02),
             (Own::Status { status: 503, retry_after: None }, 0.02),
             (Own::LoseAnswer, 0.02),
@@ -305,6 +325,14 @@ impl House {
             (Own::Garble, 0.01),
         ];
         orders.into_iter().for_each(|(fault, chance)| self.portal.order(portal::Order::by_chance(fault, chance)));
+    }
+
+    /// Neither answers nor tells anything for a while: one side, then the other, by turns.
+    pub fn outage(&self, turn: u64) {
+        match turn % 2 {
+            0 => self.account.outage(AWAY),
+            _ => self.portal.outage(AWAY),
+        }
     }
 
     /// Ends all that goes wrong.

@@ -30,6 +30,9 @@ use self::{house::House, ledger::Ledger, script::Script};
 use super::demo::{self, DemoError};
 use crate::{engine::EngineError, send::chance::Chance, service::ServiceError};
 
+/// How often a side is away.
+const OUTAGES: u64 = 4;
+
 /// What is asked of a life.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -43,8 +46,6 @@ pub struct Options {
     pub edits: u64,
     /// How often the service is killed.
     pub kills: u64,
-    /// Whether the CRM's notifications also come late, out of order, or never.
-    pub rough: bool,
 }
 
 /// Why a life could not be lived.
@@ -83,15 +84,20 @@ pub fn run(options: &Options, told: &mut dyn FnMut(&'static str, u64)) -> Result
     house.open()?;
     told("the sides are read for the first time", 0);
     house.settle()?;
-    house.trouble(options.rough);
+    house.trouble();
     let mut pace = chance.fork();
-    let (mut killed, mut replayed) = (0, 0);
+    let (mut killed, mut replayed, mut away) = (0, 0, 0);
     while script.edits < options.edits {
         told("both sides edit", script.edits);
         for _ in 0..=pace.below(8) {
             script.act(&house, &mut ledger)?;
         }
         house.pass(pace.within(100, 4_000))?;
+        if script.edits >= options.edits * (away + 1) / (OUTAGES + 1) && away < OUTAGES {
+            told("a side is away", script.edits);
+            house.outage(away);
+            away += 1;
+        }
         if script.edits >= options.edits * (killed + 1) / (options.kills + 1) && killed < options.kills {
             told("the service is killed", script.edits);
             killed += 1;

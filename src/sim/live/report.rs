@@ -175,12 +175,13 @@ impl fmt::Display for Report {
         writeln!(f, "\nAgreement of CRM, portal and engine")?;
         writeln!(
             f,
-            "  {:.3} % of {} fields of {} people, {} missing, {} doubled",
+            "  {:.3} % of {} fields of {} people, {} missing, {} doubled; {} overruled words of which nothing is known",
             agreement.percent(),
             agreement.fields,
             agreement.records,
             agreement.missing,
-            agreement.doubled
+            agreement.doubled,
+            agreement.lost
         )?;
         for difference in &agreement.differences {
             writeln!(f, "  DIFFERS {difference}")?;

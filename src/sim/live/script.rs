@@ -12,6 +12,9 @@ use crate::{
     sim::{hubspot, people, people::Person, portal},
 };
 
+/// Fields, and what somebody puts there.
+type Words = Vec<(&'static Mapped, String)>;
+
 /// The users who act.
 pub(super) struct Script {
     chance: Chance,
@@ -54,7 +57,7 @@ impl Script {
     }
 
     /// The next person, with an address of their own.
-    fn person(&mut self) -> (String, Vec<(&'static Mapped, String)>) {
+    fn person(&mut self) -> (String, Words) {
         let person = &self.people[self.made % self.people.len()];
         let round = self.made / self.people.len();
         self.made += 1;
@@ -66,6 +69,8 @@ impl Script {
     /// One user saves something.
     pub fn act(&mut self, house: &House, ledger: &mut Ledger) -> Result<(), LiveError> {
         self.edits += 1;
+        // No two users save in the same millisecond: the ledger could not say who was last.
+        house.tick();
         let on = *self.chance.pick(&[On::Crm, On::Portal]);
         if self.chance.permille(40) {
             let (address, words) = self.person();
@@ -79,7 +84,7 @@ impl Script {
             return Ok(());
         }
         let fields: Vec<&'static Mapped> = FIELDS[1..].iter().filter(|field| on == On::Crm || field.both).collect();
-        let mut words: Vec<(&'static Mapped, String)> = Vec::new();
+        let mut words = Words::new();
         for _ in 0..=self.chance.below(2) {
             let field = *self.chance.pick(&fields);
             if words.iter().all(|(known, _)| known.ours != field.ours) {
@@ -87,28 +92,40 @@ impl Script {
                 words.push((field, value));
             }
         }
-        let address = match on {
+        let address = self.save(house, on, &mut words)?;
+        self.words += words.len() as u64;
+        words.into_iter().for_each(|(field, value)| ledger.note(on, &address, field.ours, value));
+        Ok(())
+    }
+
+    /// Saves these words on somebody's record; those that clear what was empty before are none, and are left out.
+    fn save(&mut self, house: &House, on: On, words: &mut Words) -> Result<String, LiveError> {
+        match on {
             On::Crm => {
                 let ids = house.account.ids("contacts");
                 let id = *self.chance.pick(&ids);
+                let shows = |name: &str| house.account.shows("contacts", id, name).unwrap_or_default();
+                words.retain(|(field, value)| !value.is_empty() || !shows(field.crm).is_empty());
                 let set: Vec<(&str, &str)> = words.iter().map(|(field, value)| (field.crm, value.as_str())).collect();
-                house.account.edit("contacts", id, &set, &hubspot::By::user(7)).map_err(user)?;
-                house.account.shows("contacts", id, "email").unwrap_or_default()
+                // Colleagues are not alone: another app writes too.
+                let by = if self.chance.permille(150) { hubspot::By::app(90_210) } else { hubspot::By::user(7) };
+                house.account.edit("contacts", id, &set, &by).map_err(user)?;
+                Ok(shows("email"))
             }
             On::Portal => {
                 let ids = house.portal.ids("customer");
                 let id = self.chance.pick(&ids).clone();
-                house
-                    .portal
-                    .edit("customer", &id, portal_set(&words).into(), &portal::By::user("ana"))
-                    .map_err(user)?;
-                let shown = house.portal.shows("customer", &id, "email").unwrap_or_default();
-                shown.as_str().unwrap_or_default().to_owned()
+                let shows = |name: &str| house.portal.shows("customer", &id, name).unwrap_or_default();
+                let is_empty = |field: &Mapped| match shows(field.portal) {
+                    Value::Array(elements) => elements.is_empty(),
+                    shown => shown.as_str().is_none_or(str::is_empty),
+                };
+                words.retain(|(field, value)| !value.is_empty() || !is_empty(field));
+                let set = portal_set(words);
+                house.portal.edit("customer", &id, set.into(), &portal::By::user("ana")).map_err(user)?;
+                Ok(shows("email").as_str().unwrap_or_default().to_owned())
             }
-        };
-        self.words += words.len() as u64;
-        words.into_iter().for_each(|(field, value)| ledger.note(on, &address, field.ours, value));
-        Ok(())
+        }
     }
 
     fn value(&mut self, field: &str) -> String {

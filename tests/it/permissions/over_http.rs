@@ -6,16 +6,21 @@ use secrecy::ExposeSecret;
 use serde_json::{Value as Json, json};
 use syncline::{
     clock::Millis,
-    engine::Handle,
+    engine::{Engine, Handle},
+    history::{Edit, Principal},
     metrics::Metrics,
     server::{NewToken, Server, Settings, Tenant, Tenants, Tokens},
+    value::Value,
 };
 use tokio::{net::TcpListener, sync::oneshot};
 
-use super::{ALLOWED, FIELDS, MISSING, OTHER_TENANT, RECORDS, World, id, side, value_of};
+use super::{
+    ALLOWED, FIELDS, MANIFEST, MISSING, OTHER_RECORD, OTHER_TENANT, RECORDS, World, field, id, side, value_of,
+};
 use crate::http_api::world::client;
 
 /// One call: its method, its address with the record named in it, and its body.
+#[derive(Clone)]
 struct Cell {
     method: String,
     path: String,
@@ -78,6 +83,7 @@ impl Service {
     async fn of(world: &World) -> Service {
         let tokens = Tokens::open(&world.dir.path().join("store")).expect("no tokens");
         let tenants = Tenants::one(Tenant::new(Handle::new(world.engine.clone()), tokens.clone())).0;
+        tenants.add(other_tenant(world));
         let server = Server::new(tenants, Metrics::new(), Settings::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
@@ -132,6 +138,21 @@ impl Service {
         drop(self.stop);
         self.task.await.expect("it ends well");
     }
+}
+
+/// A tenant beside the one whose tokens are shown, under a name that comes after it: addresses that name none mean the first.
+fn other_tenant(world: &World) -> Tenant {
+    let store = world.dir.path().join("other");
+    let manifest = MANIFEST.replace("tenant: acme", "tenant: other");
+    let (engine, _) = Engine::builder(&store).manifest(manifest).clock(world.clock.clone()).open().expect("a store");
+    let edit = Edit::of(id(OTHER_RECORD), side("crm")).set(field("name"), Value::text(OTHER_TENANT));
+    let edit = edit.set(field("risk"), Value::text(OTHER_TENANT));
+    engine.edit(&Principal::operator(), edit).expect("it is said");
+    let tokens = Tokens::open(&store).expect("no tokens");
+    // Somebody may read it: the address is there, and its answer is what must not be given.
+    let new = NewToken { side: side("portal"), role: None, user: None, contact: None, company: None };
+    tokens.create(new, Millis(0)).expect("made");
+    Tenant::new(Handle::new(engine), tokens)
 }
 
 /// What a role may read of a record.
@@ -202,6 +223,33 @@ async fn an_address_of_a_record_out_of_reach_answers_as_of_one_that_is_not_there
                     if template != "/metrics" {
                         assert_eq!(told, due, "{role}: {} {}", cell.method, cell.path);
                     }
+                }
+            }
+        }
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn no_address_of_another_tenant_answers_otherwise_than_that_of_a_tenant_that_is_not_there() {
+    let world = World::full();
+    let service = Service::of(&world).await;
+    let operator = NewToken { side: side("portal"), role: None, user: None, contact: None, company: None };
+    let (_, operator) = service.tokens.create(operator, Millis(0)).expect("made");
+    let roles = ALLOWED.iter().map(|(role, _)| service.token(role));
+    for token in roles.chain([operator.expose_secret().to_owned()]) {
+        for (method, template) in operations() {
+            // Of all tenants, or of none.
+            if !template.starts_with("/v1/") && template != "/hooks/{side}" {
+                continue;
+            }
+            for record in [OTHER_RECORD, "contact/ana", MISSING] {
+                for cell in cells(&method, &template, record) {
+                    let of = |tenant: &str| Cell { path: format!("/t/{tenant}{}", cell.path), ..cell.clone() };
+                    let told = service.ask(&token, &of("other")).await;
+                    assert!(!told.contains(OTHER_TENANT), "{} {}: {told}", cell.method, cell.path);
+                    let due = service.ask(&token, &of("nobody")).await;
+                    assert_eq!(told, due, "{} {}", cell.method, cell.path);
                 }
             }
         }

@@ -50,7 +50,8 @@ fn records_that_could_be_one_wait_until_a_person_says_what_they_are() {
     rig.step();
     let links = |about: LinkOrder| rig.runtime.block_on(rig.tenant().order(Order::Links { about }));
     let list = links(LinkOrder::List).expect("a list");
-    assert_eq!(list, serde_json::json!({ "suggestions": [], "twins": [] }));
+    let counts = serde_json::json!({ "certain": 0, "doubtful": 0, "twice": 0 });
+    assert_eq!(list, serde_json::json!({ "suggestions": [], "twins": [], "counts": counts }));
 
     let pair = |other: &str| {
         let (record, other) = (person(1).to_string(), other.to_owned());
@@ -213,6 +214,9 @@ fn orders_reach_a_tenant_that_is_served_by_another_task_also_by_a_long_path() {
         };
         let status = ask(Order::Status).await.expect("served").expect("someone serves it");
         assert_eq!(status["tenant"], "acme");
+        assert_eq!((&status["totals"]["suggestions"], &status["totals"]["parked"]), (&0.into(), &0.into()));
+        let told = ask(Order::Manifest).await.expect("served").expect("someone serves it");
+        assert!(told["text"].as_str().is_some_and(|text| text.contains("tenant: acme")), "{told}");
         let text = manifest_by("first_write_wins", WEBHOOKS, WEBHOOKS);
         let applied = ask(Order::Apply { text }).await.expect("served").expect("someone serves it");
         assert_eq!(applied["changed"], true);

@@ -184,7 +184,7 @@ async fn an_account_that_moves_is_left_alone() {
     assert_eq!(rig.deliver(update("contact", id, &[("phone", "9")])).await, Outcome::RetryAfter(3_600_000));
     let before = rig.account.counts()["requests"].clone();
     rig.clock.advance(1_000_000);
-    assert_eq!(rig.deliver(update("contact", id, &[("phone", "9")])).await, Outcome::RetryAfter(2_600_000));
+    assert_eq!(rig.deliver(update("contact", id, &[("phone", "9")])).await, Outcome::NotYet(2_600_000));
     assert_eq!(rig.account.counts()["requests"], before, "nothing was sent");
     rig.clock.advance(2_600_000);
     applied(rig.deliver(update("contact", id, &[("phone", "9")])).await);
@@ -284,7 +284,7 @@ async fn what_cannot_be_said_there_never_leaves() {
     let rig = rig().await;
     let id = rig.contact(&[]);
     let company = update("contact", id, &[("company", "company/portal:7")]);
-    assert_eq!(rig.deliver(company).await, Outcome::RetryAfter(5_000));
+    assert_eq!(rig.deliver(company).await, Outcome::NotYet(5_000));
     let nowhere = Write { link: None, ..update("contact", id, &[("phone", "1")]) };
     assert_eq!(refused(rig.deliver(nowhere).await).0, "HubSpot has no id for this record");
     let strange = Write { record: RecordId::new("note/1").expect("an id"), ..update("contact", id, &[("phone", "1")]) };

@@ -171,7 +171,7 @@ impl Rig {
     async fn read(&self, ask: Ask) -> Result<Seen, i64> {
         let mut answers = self.hubspot.read_back(&[ask]).await;
         assert_eq!(answers.len(), 1);
-        answers.remove(0).map_err(|crate::send::ReadError::RetryAfter(wait)| wait)
+        answers.remove(0).map_err(|why| why.wait())
     }
 
     fn order(&self, fault: Fault, op: &str) {
