@@ -50,6 +50,7 @@ fn over_http(args: &Demo, store: Option<&Path>, json: bool, out: &mut dyn Write)
         records: args.records,
         edits: args.edits,
         kills: args.kills,
+        hearing: live::Hearing::default(),
     };
     let bar = tell::Progress::of("edits", options.edits, false);
     let report = live::run(&options, &mut |doing, done| {
