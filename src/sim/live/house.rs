@@ -21,6 +21,7 @@ use crate::{
     service::{Network, ServiceError, Tenant},
     sim::{
         hubspot::{self, Account, Choice, Property},
+        pace,
         portal::{self, Portal, Signer},
     },
 };
@@ -31,8 +32,8 @@ const TOLD: &str = "{ webhooks: true, reconcile: 6h }";
 const ASKING: &str = "{ poll: 30s, reconcile: 6h }";
 const HUBSPOT_SECRET: &str = "a secret of a pretend app";
 const PORTAL_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-/// How often the clock goes on, and by how much: ten times as fast as the real one.
-const TURN: (Duration, i64) = (Duration::from_millis(2), 20);
+/// The pace of the clock: ten times that of the real one.
+const PACE: i64 = 20;
 /// How long a side is away, in milliseconds of the life's clock.
 const AWAY: i64 = 90_000;
 /// How long webhooks under way are waited for, in real time.
@@ -155,13 +156,8 @@ impl House {
             let serving = (hubspot::serve(account.clone(), crm)?, portal::serve(portal.clone(), own)?);
             // The place of the service is taken once, so that it comes back where it was.
             let address = outside.block_on(bind())?.local_addr()?;
-            let (mut turning, turned) = (JoinSet::new(), clock.clone());
-            turning.spawn(async move {
-                loop {
-                    tokio::time::sleep(TURN.0).await;
-                    turned.advance(TURN.1);
-                }
-            });
+            let mut turning = JoinSet::new();
+            turning.spawn(pace::go_on(clock.clone(), PACE));
             (serving, address, turning)
         };
         let manifest = MANIFEST
