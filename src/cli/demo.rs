@@ -1,6 +1,8 @@
 //! The main job in one command: two pretend sides, faults, and a comparison at the end.
 
-use std::{io::Write, path::Path};
+use std::{fmt::Display, io::Write, path::Path};
+
+use serde::Serialize;
 
 use super::{
     args::Demo,
@@ -34,12 +36,7 @@ pub fn demo(args: &Demo, store: Option<&Path>, json: bool, out: &mut dyn Write) 
         DemoError::Engine(why) => Failure::Engine(why),
         why => Failure::Demo(why),
     })?;
-    if json {
-        tell::json(out, &report)?;
-    } else {
-        writeln!(out, "{report}")?;
-    }
-    Ok(End::well(report.is_well()))
+    told(&report, report.is_well(), json, out)
 }
 
 /// The same between pretend sides on loopback HTTP.
@@ -50,6 +47,7 @@ fn over_http(args: &Demo, store: Option<&Path>, json: bool, out: &mut dyn Write)
         records: args.records,
         edits: args.edits,
         kills: args.kills,
+        hearing: live::Hearing::default(),
     };
     let bar = tell::Progress::of("edits", options.edits, false);
     let report = live::run(&options, &mut |doing, done| {
@@ -61,10 +59,15 @@ fn over_http(args: &Demo, store: Option<&Path>, json: bool, out: &mut dyn Write)
         LiveError::Engine(why) => Failure::Engine(why),
         why => Failure::Live(why),
     })?;
+    told(&report, report.is_well(), json, out)
+}
+
+/// Tells how it ended, to people or to programs.
+fn told(report: &(impl Serialize + Display), well: bool, json: bool, out: &mut dyn Write) -> Result<End, Failure> {
     if json {
-        tell::json(out, &report)?;
+        tell::json(out, report)?;
     } else {
         writeln!(out, "{report}")?;
     }
-    Ok(End::well(report.is_well()))
+    Ok(End::well(well))
 }

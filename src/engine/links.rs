@@ -257,8 +257,8 @@ impl Core {
         let mut said = record.fields.iter().flat_map(|field| &field.candidates);
         let mut at = record.sides.iter().filter(|state| state.link.is_some());
         let being_made = |side: &SideName| {
-            let theirs = self.being_made.iter().filter(|((of, _), left)| of == side && **left < record.last);
-            theirs.into_iter().any(|((_, other), _)| other.kind() == id.kind() && other != id)
+            let mut theirs = self.being_made.iter().filter(|((of, _), left)| of == side && **left < record.last);
+            theirs.any(|((_, other), _)| other.kind() == id.kind() && other != id)
         };
         !self.being_made.is_empty() && said.all(|word| !word.author.is_another()) && at.any(|at| being_made(&at.side))
     }

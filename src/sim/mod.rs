@@ -14,6 +14,7 @@ pub mod hubspot;
 pub mod ledger;
 pub mod live;
 pub mod order;
+pub mod pace;
 pub mod people;
 pub mod portal;
 pub mod post;

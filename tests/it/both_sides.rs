@@ -9,7 +9,6 @@ use std::{
     path::PathBuf,
     process::{Command, Stdio},
     sync::Arc,
-    time::Duration,
 };
 
 use serde_json::Value as Json;
@@ -20,6 +19,7 @@ use syncline::{
     service::{Network, Tenant},
     sim::{
         hubspot::{self, Account},
+        pace,
         portal::{self, Portal, Signer},
     },
 };
@@ -86,13 +86,8 @@ impl Rig {
             let crm = hubspot::serve(account.clone(), bind()).expect("it serves");
             let own = portal::serve(portal.clone(), bind()).expect("it serves");
             // What waits for its place in the quota gets it: the clock runs ten times as fast as the true one.
-            let (mut turning, turned) = (JoinSet::new(), clock.clone());
-            turning.spawn(async move {
-                loop {
-                    tokio::time::sleep(Duration::from_millis(2)).await;
-                    turned.advance(20);
-                }
-            });
+            let mut turning = JoinSet::new();
+            turning.spawn(pace::go_on(clock.clone(), 20));
             ((crm, own), turning)
         };
         let manifest = format!("{SIDES}{records}")

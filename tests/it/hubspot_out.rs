@@ -1,6 +1,6 @@
 //! The whole way out: an engine, its sender, and HubSpot's dialect against a pretend account over HTTP.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use syncline::{
     clock::{Clock, HandClock, Millis},
@@ -15,7 +15,10 @@ use syncline::{
         hubspot::{Credential, HubSpot, Setting},
         translate::Translation,
     },
-    sim::hubspot::{Account, Fault, Order, Serving, Settings, serve},
+    sim::{
+        hubspot::{Account, Fault, Order, Serving, Settings, serve},
+        pace,
+    },
     value::Value,
 };
 use tempfile::TempDir;
@@ -89,13 +92,8 @@ async fn rig(settings: Settings) -> Rig {
     setting.gate = Arc::new(Gate::new(Limits::default(), steady));
     let hubspot: Arc<dyn Connector> = Arc::new(HubSpot::new(setting).expect("an address"));
     let sender = Sender::new(engine.clone(), crm(), hubspot, Driving::default());
-    let (mut time, turned) = (JoinSet::new(), clock.clone());
-    time.spawn(async move {
-        loop {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-            turned.advance(200);
-        }
-    });
+    let mut time = JoinSet::new();
+    time.spawn(pace::go_on(clock.clone(), 200));
     Rig { _dir: dir, _serving: serving, account, engine, sender, clock, _time: time }
 }
 

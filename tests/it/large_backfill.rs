@@ -3,14 +3,17 @@
 use std::{
     path::Path,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use syncline::{
     clock::{HandClock, Millis},
     history::Principal,
     service::{BackfillProgress, Network, Tenant},
-    sim::hubspot::{Account, Settings, serve},
+    sim::{
+        hubspot::{Account, Settings, serve},
+        pace,
+    },
 };
 use tempfile::TempDir;
 use tokio::{net::TcpListener, runtime::Runtime, sync::Notify};
@@ -73,12 +76,7 @@ fn read(store: &Path, manifest: &str, clock: &HandClock, kill: Option<(u64, &Acc
             }
         };
         // What waits for its place in the quota gets it: the clock runs far faster than the true one.
-        let turning = async {
-            loop {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-                clock.advance(200);
-            }
-        };
+        let turning = pace::go_on(clock.clone(), 200);
         let killed = async {
             enough.notified().await;
             let Some((_, account)) = kill else { return };

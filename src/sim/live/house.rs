@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{net::TcpListener, runtime::Runtime, task::JoinSet};
 
-use super::LiveError;
+use super::{Hearing, LiveError};
 use crate::{
     clock::{Clock, HandClock, Millis},
     engine::EngineError,
@@ -21,15 +21,19 @@ use crate::{
     service::{Network, ServiceError, Tenant},
     sim::{
         hubspot::{self, Account, Choice, Property},
+        pace,
         portal::{self, Portal, Signer},
     },
 };
 
 const BEGIN: Millis = Millis(1_790_000_000_000);
+/// How the service hears of the sides: told by them, or asking them.
+const TOLD: &str = "{ webhooks: true, reconcile: 6h }";
+const ASKING: &str = "{ poll: 30s, reconcile: 6h }";
 const HUBSPOT_SECRET: &str = "a secret of a pretend app";
 const PORTAL_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-/// How often the clock goes on, and by how much: ten times as fast as the real one.
-const TURN: (Duration, i64) = (Duration::from_millis(2), 20);
+/// The pace of the clock: ten times that of the real one.
+const PACE: i64 = 20;
 /// How long a side is away, in milliseconds of the life's clock.
 const AWAY: i64 = 90_000;
 /// How long webhooks under way are waited for, in real time.
@@ -58,12 +62,12 @@ sides:
     app: "50780459"
     base_url: CRM
     credentials: { token: file:SECRETS/crm-token, webhook_secret: file:SECRETS/crm-webhooks }
-    capture: { webhooks: true, reconcile: 6h }
+    capture: CAPTURE
   portal:
     connector: portal
     deliver_to: PORTAL
     credentials: { webhook_secret: file:SECRETS/portal-webhooks }
-    capture: { webhooks: true, reconcile: 6h }
+    capture: CAPTURE
 defaults: { rule: { authority: crm } }
 records:
   contact:
@@ -113,7 +117,9 @@ struct Service {
 /// Everything that a life needs.
 pub(super) struct House {
     pub store: PathBuf,
+    /// Its manifest, but for how it hears of the sides.
     manifest: String,
+    asking: bool,
     clock: HandClock,
     pub account: Account,
     pub portal: Portal,
@@ -126,7 +132,7 @@ pub(super) struct House {
 
 impl House {
     /// Two empty sides behind listeners; the service is not open yet.
-    pub fn new(store: &Path, seed: u64) -> Result<House, LiveError> {
+    pub fn new(store: &Path, seed: u64, hearing: Hearing) -> Result<House, LiveError> {
         let secrets = store.join("demo-secrets");
         fs::create_dir_all(&secrets)?;
         for (name, secret) in
@@ -150,13 +156,8 @@ impl House {
             let serving = (hubspot::serve(account.clone(), crm)?, portal::serve(portal.clone(), own)?);
             // The place of the service is taken once, so that it comes back where it was.
             let address = outside.block_on(bind())?.local_addr()?;
-            let (mut turning, turned) = (JoinSet::new(), clock.clone());
-            turning.spawn(async move {
-                loop {
-                    tokio::time::sleep(TURN.0).await;
-                    turned.advance(TURN.1);
-                }
-            });
+            let mut turning = JoinSet::new();
+            turning.spawn(pace::go_on(clock.clone(), PACE));
             (serving, address, turning)
         };
         let manifest = MANIFEST
@@ -164,11 +165,33 @@ impl House {
             .replace("CRM", &serving.0.url())
             .replace("PORTAL", &serving.1.url())
             .replace("SECRETS", &fs::canonicalize(&secrets)?.display().to_string());
-        account.webhooks_to(&format!("http://{address}/hooks/crm"));
-        portal.webhooks_to(&format!("http://{address}/hooks/portal"));
-        let (store, service) = (store.to_owned(), None);
+        let (store, service, asking) = (store.to_owned(), None, hearing == Hearing::Polls);
         let (_serving, _turning, outside) = (serving, turning, outside);
-        Ok(House { store, manifest, clock, account, portal, service, address, _serving, _turning, outside })
+        let house =
+            House { store, manifest, asking, clock, account, portal, service, address, _serving, _turning, outside };
+        house.tells(hearing != Hearing::Polls);
+        Ok(house)
+    }
+
+    /// Whether the sides send webhooks from now on, which is what an administrator sets there.
+    fn tells(&self, tells: bool) {
+        let to = |side: &str| tells.then(|| format!("http://{}/hooks/{side}", self.address));
+        self.account.set(|settings| settings.webhooks_to = to("crm"));
+        self.portal.set(|settings| settings.webhooks_to = to("portal"));
+    }
+
+    /// The manifest as the service has it while it hears so.
+    fn manifest(&self, asking: bool) -> String {
+        self.manifest.replace("CAPTURE", if asking { ASKING } else { TOLD })
+    }
+
+    /// Lets the service ask the sides from now on; none of them tells it anything any more.
+    pub fn ask_from_now_on(&mut self) -> Result<(), LiveError> {
+        self.asking = true;
+        let Service { tenant, runtime } = self.service();
+        runtime.block_on(tenant.apply_manifest(self.manifest(true)))?;
+        self.tells(false);
+        Ok(())
     }
 
     /// Opens the service; answers how many events were replayed.
@@ -176,7 +199,7 @@ impl House {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let until = Instant::now() + LET_GO;
         let (tenant, opening) = loop {
-            let builder = Tenant::builder(&self.store).manifest(self.manifest.clone()).clock(self.clock.clone());
+            let builder = Tenant::builder(&self.store).manifest(self.manifest(self.asking)).clock(self.clock.clone());
             // What was killed may still hold the store for a moment.
             match builder.dialects(Arc::new(Network)).open() {
                 Err(ServiceError::Engine(EngineError::Log(LogError::Locked { .. }))) if Instant::now() < until => {
@@ -249,7 +272,14 @@ impl House {
     fn is_quiet(&self) -> Result<bool, LiveError> {
         let engine = self.tenant().engine();
         let waiting = engine.outbox("crm")?.0 + engine.outbox("portal")?.0;
-        Ok(waiting == 0 && self.account.hooks_pending() == 0 && self.portal.posts_pending() == 0)
+        Ok(waiting == 0 && self.untold() == 0)
+    }
+
+    /// How many webhooks are still to come, from sides that send any.
+    fn untold(&self) -> u64 {
+        let crm = self.account.settings().webhooks_to.map_or(0, |_| self.account.hooks_pending());
+        let portal = self.portal.settings().webhooks_to.map_or(0, |_| self.portal.posts_pending());
+        crm + portal as u64
     }
 
     /// Lets time pass until nothing waits any more; whether it came to that.
@@ -259,7 +289,7 @@ impl House {
             self.account.flush_hooks();
             self.portal.hurry();
             let until = Instant::now() + PATIENCE;
-            while (self.account.hooks_pending() > 0 || self.portal.posts_pending() > 0) && Instant::now() < until {
+            while self.untold() > 0 && Instant::now() < until {
                 // Webhooks that failed wait again; they are sent with the next round.
                 thread::sleep(Duration::from_millis(2));
                 self.account.flush_hooks();

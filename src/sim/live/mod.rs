@@ -33,6 +33,18 @@ use crate::{engine::EngineError, send::chance::Chance, service::ServiceError};
 /// How often a side is away.
 const OUTAGES: u64 = 4;
 
+/// How the service hears of what users do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hearing {
+    /// The sides tell it.
+    #[default]
+    Webhooks,
+    /// It asks, every half minute.
+    Polls,
+    /// The sides tell it at first; half-way another manifest lets it ask.
+    Switched,
+}
+
 /// What is asked of a life.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -46,6 +58,8 @@ pub struct Options {
     pub edits: u64,
     /// How often the service is killed.
     pub kills: u64,
+    /// How the service hears of what they do.
+    pub hearing: Hearing,
 }
 
 /// Why a life could not be lived.
@@ -76,7 +90,7 @@ pub fn run(options: &Options, told: &mut dyn FnMut(&'static str, u64)) -> Result
     let began = Instant::now();
     let mut chance = Chance::new(options.seed);
     demo::prepare(&options.store)?;
-    let mut house = House::new(&options.store, chance.number())?;
+    let mut house = House::new(&options.store, chance.number(), options.hearing)?;
     let mut ledger = Ledger::default();
     let mut script = Script::new(chance.fork());
     told("the sides are filled", 0);
@@ -87,12 +101,18 @@ pub fn run(options: &Options, told: &mut dyn FnMut(&'static str, u64)) -> Result
     house.trouble();
     let mut pace = chance.fork();
     let (mut killed, mut replayed, mut away) = (0, 0, 0);
+    let mut switches = options.hearing == Hearing::Switched;
     while script.edits < options.edits {
         told("both sides edit", script.edits);
         for _ in 0..=pace.below(8) {
             script.act(&house, &mut ledger)?;
         }
         house.pass(pace.within(100, 4_000))?;
+        if switches && script.edits >= options.edits / 2 {
+            told("another manifest is applied", script.edits);
+            house.ask_from_now_on()?;
+            switches = false;
+        }
         if script.edits >= options.edits * (away + 1) / (OUTAGES + 1) && away < OUTAGES {
             told("a side is away", script.edits);
             house.outage(away);

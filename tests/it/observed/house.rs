@@ -3,7 +3,6 @@
 use std::{
     cell::RefCell,
     sync::{Arc, OnceLock},
-    time::Duration,
 };
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -16,6 +15,7 @@ use syncline::{
     service::{Network, Tenant},
     sim::{
         hubspot::{self, Account},
+        pace,
         portal::{self, Portal, Refuse, Signer},
     },
 };
@@ -145,13 +145,8 @@ impl House {
         let serving = tokio::spawn(async move {
             serves.serve(listener, async { drop(stopped.await) }).await.expect("it serves");
         });
-        let (mut time, turned) = (JoinSet::new(), clock.clone());
-        time.spawn(async move {
-            loop {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-                turned.advance(50);
-            }
-        });
+        let mut time = JoinSet::new();
+        time.spawn(pace::go_on(clock.clone(), 50));
         account.webhooks_to(&format!("{base}/hooks/crm"));
         portal.webhooks_to(&format!("{base}/hooks/portal"));
         let bearer = bearer.expose_secret().to_owned();

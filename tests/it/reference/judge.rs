@@ -37,7 +37,8 @@ impl Reading<'_> {
         };
         candidates.sort_by_key(|word| Reverse(self.rank(word, None)));
         let differ = candidates.iter().any(|word| word.value != candidates[0].value);
-        let merges = matches!(spec.kind, FieldType::LongText | FieldType::Set | FieldType::Counter);
+        let merges =
+            matches!(spec.kind, FieldType::LongText | FieldType::Set | FieldType::References(_) | FieldType::Counter);
         let (winner, reason) = match &spec.rule {
             _ if candidates.len() == 1 => (candidates[0], "only"),
             _ if !differ => (candidates[0], "agreement"),
@@ -55,7 +56,7 @@ impl Reading<'_> {
         };
         let value = match (reason, &spec.kind) {
             ("merge", FieldType::LongText) => None,
-            ("merge", FieldType::Set) => Some(self.merged_set(field, words).to_json()),
+            ("merge", FieldType::Set | FieldType::References(_)) => Some(self.merged_set(field, words).to_json()),
             ("merge", _) => Some(self.merged_counter(field, words).to_string()),
             _ => Some(winner.value.to_json()),
         };

@@ -16,6 +16,7 @@ use syncline::{
     service::{Network, Tenant},
     sim::{
         hubspot::{self, Account, Property},
+        pace,
         portal::{self, Portal, Signer},
     },
 };
@@ -28,8 +29,6 @@ const PORTAL_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long is waited for those under way before the others are sent on, in real time.
 const AWHILE: Duration = Duration::from_millis(20);
-/// How often the clock goes on, and by how much.
-const TURN: (Duration, i64) = (Duration::from_millis(2), 20);
 
 const SIDES: &str = r#"syncline: 1
 tenant: acme
@@ -113,14 +112,7 @@ impl House {
         });
         let (tenant, service) = (Some(tenant), Some(service));
         // Some wait by the clock inside of a step, such as for the quota: it goes on by itself, ten times too fast.
-        let turned = clock.clone();
-        outside.spawn(async move {
-            let mut turns = tokio::time::interval(TURN.0);
-            loop {
-                turns.tick().await;
-                turned.advance(TURN.1);
-            }
-        });
+        outside.spawn(pace::go_on(clock.clone(), 20));
         let (_serving, _dir) = (serving, dir);
         let mut house = House { clock, account, portal, tenant, service, outside, _serving, _dir };
         house.settle();
