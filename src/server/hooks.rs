@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
-    extract::{OriginalUri, Path, Request, State},
+    extract::{OriginalUri, Request, State},
     http::{HeaderMap, Method, StatusCode, Uri, request::Parts},
 };
 use futures_util::future::join_all;
@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::{
     Server,
+    api::query::Named,
     hook::{Call, Heard, Hook, Refusal},
     problem::{BAD_WEBHOOK, Problem, UNAUTHORIZED},
     replay, room,
@@ -43,7 +44,7 @@ pub(super) struct SidePath {
 )]
 pub(super) async fn of_side(
     State(server): State<Server>,
-    Path(path): Path<SidePath>,
+    Named(path): Named<SidePath>,
     OriginalUri(uri): OriginalUri,
     request: Request,
 ) -> Result<StatusCode, Problem> {
@@ -86,7 +87,7 @@ pub(super) async fn of_side(
 )]
 pub(super) async fn of_app(
     State(server): State<Server>,
-    Path(app): Path<String>,
+    Named(app): Named<String>,
     OriginalUri(uri): OriginalUri,
     request: Request,
 ) -> Result<StatusCode, Problem> {

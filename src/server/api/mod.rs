@@ -8,7 +8,7 @@ mod conflicts;
 mod edits;
 mod feed;
 mod form;
-mod query;
+pub(super) mod query;
 mod records;
 mod status;
 

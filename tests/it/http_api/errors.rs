@@ -28,6 +28,8 @@ async fn every_refusal_is_a_problem_document_whose_type_can_be_looked_up() {
         (world.get("/v1/records/contact/9"), 404, "not-found"),
         (world.get("/v1/records/contact/1/why/nothing"), 404, "not-found"),
         (world.get("/v1/records/contact/%FF"), 400, "bad-request"),
+        (world.http.post(format!("{}/hooks/%FF", world.base)), 400, "bad-request"),
+        (world.http.post(format!("{}/hooks/hubspot/%FF", world.base)), 400, "bad-request"),
         (world.get("/v1/records/contact/1?at=yesterday"), 400, "bad-request"),
         (world.get("/v1/records/contact/1?when=now"), 400, "bad-request"),
         (world.get("/v1/records/contact?limit=0"), 400, "bad-request"),
