@@ -9,6 +9,7 @@ mod data;
 mod datasets;
 mod disk_errors;
 mod documents;
+mod fuzz;
 mod http_api;
 mod hubspot_in;
 mod hubspot_out;

@@ -201,6 +201,12 @@ pub struct Letters {
     told: Arc<Mutex<u32>>,
 }
 
+impl Letters {
+    pub fn new(secret: &str, account: &str) -> Letters {
+        Letters { secret: secret.to_owned(), account: account.to_owned(), told: Arc::default() }
+    }
+}
+
 impl Hook for Letters {
     fn dialect(&self) -> &'static str {
         "letters"
