@@ -46,6 +46,7 @@ mod connection;
 mod health;
 mod hook;
 mod hooks;
+mod host;
 mod ops;
 mod problem;
 mod replay;

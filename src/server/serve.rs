@@ -2,7 +2,7 @@
 
 use std::{future::Future, io, net::SocketAddr, pin::pin, time::Duration};
 
-use axum::Router;
+use axum::{Router, middleware};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -18,6 +18,7 @@ use tokio::{
 use super::{
     Server,
     connection::{Patient, Place, Places},
+    host,
 };
 
 /// The most bytes of what is read ahead on a connection.
@@ -42,7 +43,7 @@ impl Server {
     pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         let address = listener.local_addr()?;
         tracing::info!(%address, "listening");
-        let router = self.router();
+        let router = self.router().layer(middleware::from_fn(host::check));
         let places = Places::default();
         let (stopped, stops) = watch::channel(false);
         let mut connections = JoinSet::new();

@@ -10,6 +10,7 @@ mod datasets;
 mod disk_errors;
 mod documents;
 mod fuzz;
+mod hostile;
 mod http_api;
 mod hubspot_in;
 mod hubspot_out;
