@@ -1,8 +1,13 @@
 //! Sides call.
 
-use syncline::server::Settings;
+use std::sync::Arc;
 
-use super::world::{World, letters, sent};
+use syncline::{
+    id::SideName,
+    server::{Doors, Settings},
+};
+
+use super::world::{Letters, World, letters, sent, serve_store};
 
 const SECRET: &str = "secret of acme";
 const PATH: &str = "/hooks/portal";
@@ -29,6 +34,24 @@ async fn a_call_is_answered_once_it_is_on_disk_and_a_repetition_changes_nothing(
     let line = r#"syncline_webhook_events_total{outcome="new",source="letters",tenant="acme",type="edit"} 3"#;
     assert!(metrics.contains(line), "{metrics}");
     world.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_played_again_after_a_restart_changes_nothing() {
+    // What was taken lately is known from memory; what was taken before that, from the log.
+    let dir = tempfile::tempdir().expect("a directory");
+    let body = letters(&[("77", "contact/1", "+1", 1_000)]);
+    let mut last = None;
+    for _ in 0..3 {
+        let (world, _) = serve_store(dir.path(), None).await;
+        let mut doors = Doors { public_url: Some("https://sync.example".to_owned()), ..Doors::default() };
+        doors.hooks.insert(SideName::new("portal").expect("good"), Arc::new(Letters::new(SECRET, "77")));
+        world.server.tenants().get(None).expect("there").set_doors(doors);
+        assert_eq!(sent(world.hook(PATH, SECRET, PATH, body.clone()).header("x-id", "m1")).await.0, 204);
+        let now = world.engine().last();
+        assert_eq!(*last.get_or_insert(now), now, "it is in the log once");
+        world.stop().await;
+    }
 }
 
 async fn text(world: &World, path: &str) -> (u16, String) {
