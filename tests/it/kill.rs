@@ -8,7 +8,7 @@ use std::{
     io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -158,15 +158,20 @@ fn number(path: &Path, at: usize) -> u64 {
     bytes.get(at..at + 8).map_or(0, |bytes| u64::from_le_bytes(bytes.try_into().expect("eight bytes")))
 }
 
-/// Runs the child until it is in the wanted moment for the `nth` time or later; tells in which moment it was killed.
-fn kill_in(dir: &Path, wanted: u8, after: u64) -> Option<u8> {
-    let mut child = Command::new(std::env::current_exe().expect("this binary has a path"))
+/// Starts the child on what is in a directory.
+pub fn start(dir: &Path) -> Child {
+    Command::new(std::env::current_exe().expect("this binary has a path"))
         .args(["--exact", "kill::child", "--test-threads", "1"])
         .env(CHILD, dir)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .expect("the child starts");
+        .expect("the child starts")
+}
+
+/// Runs the child until it is in the wanted moment for the `nth` time or later; tells in which moment it was killed.
+fn kill_in(dir: &Path, wanted: u8, after: u64) -> Option<u8> {
+    let mut child = start(dir);
     let note = File::open(dir.join("note")).expect("the note is there");
     let begun = Instant::now();
     loop {
@@ -233,7 +238,7 @@ fn life(kills: usize, lines: &str) -> [usize; 5] {
 }
 
 /// Everything that was acknowledged is in the log, once.
-fn check_kept(dir: &Path, lines: &str) {
+pub fn check_kept(dir: &Path, lines: &str) {
     let acknowledged = number(&dir.join("ledger"), 0);
     if !dir.join("store/log").exists() {
         assert_eq!(acknowledged, 0, "lines were acknowledged that no log holds");

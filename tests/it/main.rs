@@ -34,6 +34,7 @@ mod portal_dialect;
 mod power_cuts;
 mod pull;
 mod readme;
+mod real_power;
 mod rebuild;
 mod reference;
 mod relations;
