@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 
 use super::{failure::Failure, sim_portal::SimPortal};
-use crate::{clock::Millis, event::DEFAULT_SOURCE, history::Position, id::Seq};
+use crate::{clock::Millis, event::DEFAULT_SOURCE, history::Position, id::Seq, server::Settings};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -466,6 +466,18 @@ pub struct Serve {
     /// What HubSpot apps call and sign where one address serves several tenants
     #[arg(long, value_name = "URL")]
     pub public_url: Option<String>,
+    /// The most connections
+    #[arg(long, value_name = "N", default_value_t = Settings::default().connections)]
+    pub connections: usize,
+    /// The most connections from one address; behind a proxy all have one, so say as many as --connections there
+    #[arg(long, value_name = "N", default_value_t = Settings::default().connections_by_address)]
+    pub connections_by_address: usize,
+    /// Below how much free space on a store's disk nothing more is taken, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 64)]
+    pub free_mib: u32,
+    /// The size of a file in each store that is given up if the disk is full all the same, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 8)]
+    pub ballast_mib: u32,
 }
 
 /// What to compare.

@@ -158,6 +158,7 @@ impl Failure {
             EngineError::Log(why) if why.is_disk_full() => {
                 Some("free some space and run the command again: what was taken in before is recognised")
             }
+            EngineError::NoSpace { .. } => Some("free some space, or say with --free-mib that less is to stay free"),
             EngineError::Log(LogError::Failed { .. }) => {
                 Some("run the command again once the disk works: what was taken in before is recognised")
             }

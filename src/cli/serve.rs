@@ -68,8 +68,9 @@ async fn serve_places(
     let listener = TcpListener::bind(args.listen).await.map_err(bound)?;
     let address = listener.local_addr().map_err(bound)?;
     let tenants = if is_one { Tenants::single() } else { Tenants::many() };
-    let settings = Settings { public_url: args.public_url.clone(), ..Settings::default() };
-    let fleet = Fleet::new(Server::new(tenants, Metrics::new(), settings), Arc::new(Network));
+    let fleet = Fleet::new(Server::new(tenants, Metrics::new(), settings(args)), Arc::new(Network));
+    let (free, ballast) = (u64::from(args.free_mib) << 20, u64::from(args.ballast_mib) << 20);
+    let fleet = fleet.storing(move |builder| builder.free_bytes_least(free).ballast_bytes(ballast));
     let reloads = tokio::spawn(on_each(reload, fleet.reload()));
     let tenants = places.len();
     match json {
@@ -80,6 +81,16 @@ async fn serve_places(
     let served = fleet.serve(places, is_one, listener, either(terminate, interrupt)).await;
     reloads.abort();
     Ok(served?)
+}
+
+/// The server's bounds, as far as they are said.
+fn settings(args: &Serve) -> Settings {
+    Settings {
+        public_url: args.public_url.clone(),
+        connections: args.connections,
+        connections_by_address: args.connections_by_address,
+        ..Settings::default()
+    }
 }
 
 /// Waits for the first of two signals.

@@ -5,7 +5,12 @@ use std::{
     sync::{Arc, Mutex, atomic::AtomicU64},
 };
 
-use super::{Engine, EngineError, Inner, core::Core, replay};
+use super::{
+    Engine, EngineError, Inner,
+    core::Core,
+    replay,
+    space::{self, Space},
+};
 use crate::{
     clock::{Clock, Millis, SystemClock},
     event::{Author, Detail, Draft, Kind, Origin},
@@ -32,6 +37,8 @@ pub struct Builder {
     segment_bytes: u64,
     checkpoint_every: u64,
     memory_bytes: usize,
+    free_bytes_least: u64,
+    ballast_bytes: u64,
     clock: Arc<dyn Clock>,
     disk: Arc<dyn Disk>,
     progress: Box<dyn FnMut(u64, u64) + Send>,
@@ -63,6 +70,8 @@ impl Builder {
             segment_bytes: Options::default().segment_bytes,
             checkpoint_every: 1 << 20,
             memory_bytes: 64 << 20,
+            free_bytes_least: 0,
+            ballast_bytes: 0,
             clock: Arc::new(SystemClock),
             disk: Arc::new(RealDisk),
             progress: Box::new(|_, _| {}),
@@ -113,6 +122,22 @@ impl Builder {
         self
     }
 
+    /// Below how much free space, in bytes, statements are refused, with [`EngineError::NoSpace`]. Nothing fails by that, and
+    /// once there is space they are taken again. What the engine says of its own, receipts for one, still goes into the
+    /// log. Default: 0, the disk may become full.
+    pub fn free_bytes_least(mut self, bytes: u64) -> Self {
+        self.free_bytes_least = bytes;
+        self
+    }
+
+    /// The size of a file, `ballast`, that lies in the store's directory and is removed when the disk is full: then there is
+    /// space to close the store, or to open it after its log has stopped. It comes back when there is space for it.
+    /// Default: 0, none.
+    pub fn ballast_bytes(mut self, bytes: u64) -> Self {
+        self.ballast_bytes = bytes;
+        self
+    }
+
     /// Where the time of day comes from. Default: the machine.
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Arc::new(clock);
@@ -140,6 +165,18 @@ impl Builder {
     /// # After a crash
     /// Whatever was acknowledged is there; what was not may be.
     pub fn open(mut self) -> Result<(Engine, Opening), EngineError> {
+        match self.open_once() {
+            // The ballast may be what stands between a store and its opening.
+            Err(why) if space::is_full(&why) && self.space().give_up() => self.open_once(),
+            opened => opened,
+        }
+    }
+
+    fn space(&self) -> Space {
+        Space::of(self.disk.clone(), &self.path, self.free_bytes_least, self.ballast_bytes)
+    }
+
+    fn open_once(&mut self) -> Result<(Engine, Opening), EngineError> {
         let manifest = self.manifest.as_deref().map(Manifest::parse).transpose().map_err(EngineError::Manifest)?;
         let mut opening = Opening::default();
         let state_dir = self.path.join("state");
@@ -152,7 +189,7 @@ impl Builder {
         let mut log = self.open_log(manifest.as_ref(), known, &mut opening)?;
         let (tenant, key) = (log.tenant().0.to_owned(), log.tenant().1.clone());
         if self.adopted.as_ref().is_some_and(|(_, adopted)| *adopted != key) {
-            return Err(EngineError::Key(self.path));
+            return Err(EngineError::Key(self.path.clone()));
         }
         if let Some(manifest) = manifest.as_ref().filter(|manifest| manifest.tenant != tenant) {
             return Err(EngineError::Tenant { store: tenant, manifest: manifest.tenant.clone() });
@@ -191,11 +228,12 @@ impl Builder {
             inner: Arc::new(Inner {
                 log,
                 key,
-                clock: self.clock,
+                clock: self.clock.clone(),
                 hlc: AtomicU64::new(newest.0),
                 core: Mutex::new(core),
                 changed,
                 checkpoint_every: self.checkpoint_every,
+                space: self.space(),
             }),
         };
         let awaits_rules = self.adopted.is_some() && engine.core()?.book.is_empty();
@@ -203,6 +241,7 @@ impl Builder {
             engine.put_first_manifest(self.manifest.as_deref(), manifest.as_ref())?;
             engine.resume()?;
         }
+        engine.inner.space.restore();
         Ok((engine, opening))
     }
 

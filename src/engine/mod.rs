@@ -23,6 +23,7 @@ mod rejudge;
 mod replay;
 mod rows;
 mod sightings;
+mod space;
 mod stored;
 mod trace;
 
@@ -44,7 +45,7 @@ pub(crate) use peek::Peek;
 pub use rejudge::{Judged, Rejudged, Verdicts};
 pub use sightings::Linked;
 
-use self::core::Core;
+use self::{core::Core, space::Space};
 use crate::{
     clock::{Clock, Hlc, Millis},
     event::{Draft, Event, EventError, Sealed},
@@ -66,6 +67,16 @@ pub enum EngineError {
     /// The log failed or is damaged.
     #[error("the log cannot be used")]
     Log(#[from] LogError),
+    /// There is less space on the disk than is to stay free. Nothing failed: once there is space, statements are taken again.
+    #[error(
+        "the disk has {free} bytes left and {least} are to stay free, so nothing more is taken until there is space"
+    )]
+    NoSpace {
+        /// The bytes that are left.
+        free: u64,
+        /// The bytes that are to be left.
+        least: u64,
+    },
     /// Derived state failed; the log is not affected.
     #[error("derived state cannot be used")]
     State(#[from] StateError),
@@ -244,6 +255,7 @@ pub(crate) struct Inner {
     core: Mutex<Core>,
     changed: tokio::sync::watch::Sender<Seq>,
     checkpoint_every: u64,
+    space: Space,
 }
 
 /// One tenant's store, open. Clones share it; the last one to go closes it.
@@ -329,8 +341,9 @@ impl Engine {
     /// # Errors
     /// As [`Engine::say`].
     pub fn submit(&self, sealed: Vec<Sealed>) -> Result<(Vec<Said>, Seq), EngineError> {
+        self.inner.space.check()?;
         let mut core = self.core()?;
-        let said = core.take(&self.inner.log, sealed)?;
+        let said = core.take(&self.inner.log, sealed).map_err(|why| self.failed(why))?;
         self.settle(&mut core)?;
         let last = self.inner.log.last();
         let due =
@@ -346,7 +359,7 @@ impl Engine {
     /// # Errors
     /// If the disk failed: what was waited for is not acknowledged.
     pub fn wait(&self, upto: Seq) -> Result<(), EngineError> {
-        self.inner.log.wait(upto)?;
+        self.inner.log.wait(upto).map_err(|why| self.failed(why.into()))?;
         self.inner.changed.send_if_modified(|seen| {
             let newer = *seen < upto;
             *seen = (*seen).max(upto);
@@ -437,8 +450,26 @@ impl Engine {
 
     fn checkpoint_core(&self, core: &mut Core, closed: bool) -> Result<(), EngineError> {
         let last = self.inner.log.last();
-        self.inner.log.wait(last)?;
-        core.checkpoint(last, self.inner.log.known(), closed)
+        self.inner.log.wait(last).map_err(|why| self.failed(why.into()))?;
+        match core.checkpoint(last, self.inner.log.known(), closed) {
+            // What the ballast leaves is enough for a checkpoint.
+            Err(why) if space::is_full(&why) && self.inner.space.give_up() => {
+                core.checkpoint(last, self.inner.log.known(), closed)
+            }
+            Ok(()) => {
+                self.inner.space.restore();
+                Ok(())
+            }
+            failed => failed,
+        }
+    }
+
+    /// A failure; if it comes of a full disk, the ballast is given up for whoever opens the store next.
+    fn failed(&self, why: EngineError) -> EngineError {
+        if space::is_full(&why) {
+            self.inner.space.give_up();
+        }
+        why
     }
 
     /// Closes the store: a checkpoint stands for all of the log, so the next open has nothing to do.

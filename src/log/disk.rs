@@ -36,6 +36,11 @@ pub trait Disk: Send + Sync {
     /// The names of the files in a directory, in no order.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
 
+    /// How many bytes may still be written below a directory; without bound unless the disk can tell.
+    fn free_bytes(&self, _dir: &Path) -> io::Result<u64> {
+        Ok(u64::MAX)
+    }
+
     /// Takes the exclusive lock that this file stands for, until the answer is dropped or the process ends.
     ///
     /// `holder` is written into the file, for whoever meets the lock.
@@ -145,6 +150,11 @@ impl Disk for RealDisk {
         let name =
             |entry: io::Result<fs::DirEntry>| entry.map(|entry| entry.file_name().into_string().ok()).transpose();
         fs::read_dir(dir)?.filter_map(name).collect()
+    }
+
+    fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
+        let found = rustix::fs::statvfs(dir)?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
     }
 
     fn lock(&self, path: &Path, holder: &str) -> Result<Box<dyn DiskLock>, LockError> {

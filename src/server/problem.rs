@@ -69,7 +69,7 @@ kinds! {
     BUSY "busy" 503 "There is no room for the request now."
         "Try again after `Retry-After` seconds. Nothing was taken."
     UNAVAILABLE "unavailable" 503 "The store takes nothing now."
-        "Its disk failed or it is damaged; the service's log says more. Nothing was acknowledged."
+        "Its disk failed or is nearly full, or it is damaged; the service's log says more. Nothing was acknowledged."
 }
 
 /// A problem, as handlers pass it on.

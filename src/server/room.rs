@@ -62,6 +62,7 @@ pub(super) fn failed(why: &EngineError) -> Problem {
         EngineError::State(_) | EngineError::Log(_) | EngineError::Poisoned | EngineError::NoRules => {
             Problem::of(UNAVAILABLE)
         }
+        EngineError::NoSpace { .. } => Problem::of(UNAVAILABLE).detail("the disk is nearly full"),
         _ => Problem::of(INTERNAL),
     }
 }

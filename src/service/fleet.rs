@@ -15,7 +15,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::sleep};
 use super::{admin, alarm::AlarmKind, reach::Dialects, reader::ServiceError, tenant::Tenant};
 use crate::{
     clock::Millis,
-    engine::EngineError,
+    engine::{Builder, EngineError},
     manifest::{Fault, Manifest},
     metrics::Metrics,
     send::retry::Backoff,
@@ -92,10 +92,17 @@ pub fn places(dir: &Path) -> Result<Vec<Place>, FleetError> {
     Ok(found)
 }
 
+/// What is said of how stores are opened.
+type Storing = Arc<dyn Fn(Builder) -> Builder + Send + Sync>;
+
+/// What a tenant is opened with.
+type Opens = (Arc<dyn Dialects>, Storing);
+
 /// Serves tenants.
 pub struct Fleet {
     server: Server,
     dialects: Arc<dyn Dialects>,
+    storing: Storing,
     /// Grows whenever manifests are to be read again.
     reload: watch::Sender<u64>,
 }
@@ -110,7 +117,13 @@ struct Told {
 impl Fleet {
     /// A fleet without tenants, behind this server.
     pub fn new(server: Server, dialects: Arc<dyn Dialects>) -> Self {
-        Fleet { server, dialects, reload: watch::channel(0).0 }
+        Fleet { server, dialects, storing: Arc::new(|builder| builder), reload: watch::channel(0).0 }
+    }
+
+    /// Says how stores are opened: how much memory they take, what space is to stay free. Default: as the engine does.
+    pub fn storing(mut self, change: impl Fn(Builder) -> Builder + Send + Sync + 'static) -> Self {
+        self.storing = Arc::new(change);
+        self
     }
 
     /// What has to be called when manifests are to be read again.
@@ -141,8 +154,8 @@ impl Fleet {
                 true => Some(self.open(&place).await?),
                 false => None,
             };
-            let (server, dialects) = (self.server.clone(), self.dialects.clone());
-            tasks.spawn(supervise(place, first, server, dialects, told.clone()));
+            let opening = (self.dialects.clone(), self.storing.clone());
+            tasks.spawn(supervise(place, first, self.server.clone(), opening, told.clone()));
         }
         let served = self.server.serve(listener, shutdown).await;
         // Only now: until here hooks and calls were answered, and what they said may still leave.
@@ -159,15 +172,17 @@ impl Fleet {
     }
 
     async fn open(&self, place: &Place) -> Result<Tenant, FleetError> {
-        open(place.clone(), self.dialects.clone(), self.server.metrics().clone()).await
+        let opening = (self.dialects.clone(), self.storing.clone());
+        open(place.clone(), opening, self.server.metrics().clone()).await
     }
 }
 
 /// Opens a tenant on a thread that may block.
-async fn open(place: Place, dialects: Arc<dyn Dialects>, metrics: Metrics) -> Result<Tenant, FleetError> {
+async fn open(place: Place, (dialects, storing): Opens, metrics: Metrics) -> Result<Tenant, FleetError> {
     let opened = tokio::task::spawn_blocking(move || {
         let text = place.manifest.as_deref().map(read_manifest).transpose()?;
-        let mut builder = Tenant::builder(&place.store).dialects(dialects).metrics(metrics).create(text.is_some());
+        let builder = Tenant::builder(&place.store).dialects(dialects).metrics(metrics).create(text.is_some());
+        let mut builder = builder.engine(|engine| storing(engine));
         if let Some(text) = text {
             builder = builder.manifest(text);
         }
@@ -205,14 +220,14 @@ async fn supervise(
     place: Place,
     mut first: Option<Tenant>,
     server: Server,
-    dialects: Arc<dyn Dialects>,
+    opening: Opens,
     mut told: Told,
 ) -> Result<(), FleetError> {
     let mut failures = 0;
     loop {
         let opened = match first.take() {
             Some(tenant) => Ok(tenant),
-            None => open(place.clone(), dialects.clone(), server.metrics().clone()).await,
+            None => open(place.clone(), opening.clone(), server.metrics().clone()).await,
         };
         let ended = match opened {
             Ok(tenant) => serve_one(&place, tenant, &server, told.clone(), &mut failures).await,

@@ -68,6 +68,7 @@ struct Inner {
     trouble: Option<(u64, Trouble)>,
     reads: u64,
     bad_read: Option<u64>,
+    free_bytes: Option<u64>,
 }
 
 #[derive(Default, Clone)]
@@ -231,6 +232,11 @@ impl SimDisk {
         locked(&self.0).trouble = None;
     }
 
+    /// Says that so many bytes may still be written; nothing that is written makes it less.
+    pub fn set_free_bytes(&self, bytes: u64) {
+        locked(&self.0).free_bytes = Some(bytes);
+    }
+
     /// Whether the planned trouble has been met.
     pub fn met(&self) -> bool {
         let inner = locked(&self.0);
@@ -342,6 +348,10 @@ impl Disk for SimDisk {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let named = locked(&self.0).named(path)?;
         Ok(self.file(named))
+    }
+
+    fn free_bytes(&self, _: &Path) -> io::Result<u64> {
+        Ok(locked(&self.0).free_bytes.unwrap_or(u64::MAX))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -77,7 +77,7 @@ fn an_error_at_every_call_of_many_lives_loses_nothing() {
     suites::reached("disk errors", cases, "errors at the n-th call");
 }
 
-fn chain(error: &dyn Error) -> String {
+pub fn chain(error: &dyn Error) -> String {
     let cause = error.source().map(|why| format!(": {}", chain(why)));
     format!("{error}{}", cause.unwrap_or_default())
 }
@@ -125,7 +125,7 @@ fn both_sides_agree_although_the_disk_fails_again_and_again() {
     suites::reached("disk errors", times, "errors under a whole engine between two sides, agreement after each life");
 }
 
-fn draft(number: i64) -> Draft {
+pub fn draft(number: i64) -> Draft {
     let side = SideName::new("portal").expect("a good name");
     let record = RecordId::new(&format!("contact/{}", number % 50)).expect("a good id");
     let mut draft =
@@ -136,12 +136,13 @@ fn draft(number: i64) -> Draft {
 }
 
 /// A file system of a few megabytes in memory; unmounted when it is dropped.
-struct Small(PathBuf);
+pub struct Small(PathBuf);
 
 impl Small {
-    fn mount(dir: &Path) -> Option<Small> {
+    /// Mounts one over a directory; `None` where this process may not.
+    pub fn mount(dir: &Path, mib: u32) -> Option<Small> {
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"]).arg(dir);
+        mount.args(["-t", "tmpfs", "-o", &format!("size={mib}m"), "tmpfs"]).arg(dir);
         mount.output().is_ok_and(|done| done.status.success()).then(|| Small(dir.to_owned()))
     }
 }
@@ -157,7 +158,7 @@ impl Drop for Small {
 #[test]
 fn a_really_full_file_system_stops_the_store_until_there_is_space() {
     let dir = tempfile::tempdir().expect("a directory");
-    let Some(_mounted) = Small::mount(dir.path()) else {
+    let Some(_mounted) = Small::mount(dir.path(), 6) else {
         return println!("SKIPPED: this process may not mount a file system");
     };
     let (store, ballast) = (dir.path().join("store"), dir.path().join("ballast"));

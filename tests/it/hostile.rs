@@ -3,7 +3,7 @@
 mod cases;
 mod outbound;
 mod slow;
-mod wire;
+pub mod wire;
 
 use std::time::Duration;
 

@@ -43,6 +43,7 @@ mod sending;
 mod service;
 mod setting;
 mod sim_hubspot;
+mod space;
 mod stories;
 mod suites;
 mod telling;

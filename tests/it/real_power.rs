@@ -130,23 +130,22 @@ fn pause() -> bool {
 }
 
 /// The real service on a store, and where it listens.
-struct Service {
+pub struct Service {
     child: Child,
-    address: String,
+    pub address: String,
 }
 
-fn command(store: &Path, args: &[&str]) -> Command {
+/// A command about a store.
+pub fn command(store: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_syncline"));
     command.arg("--store").arg(store).args(args).stderr(Stdio::null());
     command
 }
 
 impl Service {
-    fn start(store: &Path) -> Service {
-        let mut child = command(store, &["serve", "--json", "--listen", "127.0.0.1:0"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("it starts");
+    pub fn start(store: &Path, more: &[&str]) -> Service {
+        let mut serve = command(store, &["serve", "--json", "--listen", "127.0.0.1:0"]);
+        let mut child = serve.args(more).stdout(Stdio::piped()).spawn().expect("it starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("it says where it listens");
         let told: Json = serde_json::from_str(&line).expect("JSON");
@@ -215,15 +214,20 @@ fn check(store: &Path, acknowledged: &BTreeSet<String>) {
     engine.close().expect("it closes");
 }
 
+/// Makes a store if there is none, and a token of it.
+pub fn token_of(store: &Path) -> String {
+    let made = command(store, &["init"]).output().expect("it runs");
+    assert!(made.status.success() || store.join("log").exists(), "{}", String::from_utf8_lossy(&made.stdout));
+    let token = command(store, &["token", "create", "--side", "portal", "--json"]).output().expect("it runs");
+    let token: Json = serde_json::from_slice(&token.stdout).expect("JSON");
+    token["token"].as_str().expect("the token").to_owned()
+}
+
 /// The service under load, and a cut after a while; what was acknowledged in this round.
 fn serve_and_cut(disk: &Ext4, chance: &mut Chance) -> BTreeSet<String> {
     let store = disk.path().join("served");
-    let made = command(&store, &["init"]).output().expect("it runs");
-    assert!(made.status.success() || store.join("log").exists(), "{}", String::from_utf8_lossy(&made.stdout));
-    let token = command(&store, &["token", "create", "--side", "portal", "--json"]).output().expect("it runs");
-    let token: Json = serde_json::from_slice(&token.stdout).expect("JSON");
-    let token = token["token"].as_str().expect("the token").to_owned();
-    let service = Service::start(&store);
+    let token = token_of(&store);
+    let service = Service::start(&store, &[]);
     let cutter = disk.cutter().expect("perl or python3 shuts it down");
     let wait = Duration::from_millis(chance.below(400));
     thread::scope(|scope| {

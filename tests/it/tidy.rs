@@ -132,6 +132,17 @@ fn a_heavy_dependency_has_one_door() {
 }
 
 #[test]
+fn no_automerge_bytes_are_taken_from_anywhere() {
+    // Compressed chunks inflate without bound, and a corrupt tail is passed over in silence. Documents are built from
+    // events, and only ever saved.
+    let takes = ["::load", ".load(", "load_incremental", "load_unverified", "from_bytes", "receive_sync", "decode"];
+    let found = where_("src", |line| {
+        line.path == "src/merge/document.rs" && !line.test && takes.iter().any(|call| line.code.contains(call))
+    });
+    none(found, "a document is made of events, not of bytes");
+}
+
+#[test]
 fn what_is_made_with_a_secret_is_compared_in_constant_time() {
     let of_code = |line: &Line| !line.test && line.path.starts_with("src/") && !line.path.starts_with("src/sim/");
     for place in COMPARED {
