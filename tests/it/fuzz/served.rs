@@ -134,7 +134,7 @@ impl Api {
             let names =
                 ["idempotency-key", "syncline-user", "syncline-contact", "if-none-match", "content-encoding", "x-id"];
             let value = HeaderValue::from_bytes(&mutated(b"contact/1", &self.sound, chance)).ok()?;
-            headers.insert(HeaderName::from_static(*chance.pick(&names)), value);
+            headers.insert(HeaderName::from_static(chance.pick::<&str>(&names)), value);
         }
         Some(request)
     }

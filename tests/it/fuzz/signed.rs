@@ -86,7 +86,7 @@ impl Target for HubSpotSignatures {
         let mut url = mutated_text(url, &self.urls, chance);
         for _ in 0..chance.below(4) {
             let at = url.char_indices().map(|(at, _)| at).nth(chance.below(url.chars().count() as u64 + 1) as usize);
-            url.insert_str(at.unwrap_or(url.len()), *chance.pick(&escapes));
+            url.insert_str(at.unwrap_or(url.len()), chance.pick::<&str>(&escapes));
         }
         url.into_bytes()
     }
