@@ -79,7 +79,7 @@ pub struct Names;
 
 impl Target for Names {
     const NAME: &'static str = "names";
-    const SHARE: u64 = 200_000;
+    const SHARE: u64 = 180_000;
     const BATCH: u64 = 2000;
 
     fn new(_: &mut Chance) -> Self {
