@@ -3,6 +3,7 @@
 mod cases;
 mod outbound;
 mod slow;
+mod stop;
 pub mod wire;
 
 use std::time::Duration;

@@ -13,7 +13,7 @@ use std::{
     net::TcpStream,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{self, RecvTimeoutError},
     thread,
     time::{Duration, Instant},
@@ -153,6 +153,14 @@ impl Service {
     }
 }
 
+impl Service {
+    /// Tells it to stop, and waits until it has; how it ended.
+    pub fn stop(mut self) -> ExitStatus {
+        assert!(runs(Command::new("kill").args(["-TERM", &self.child.id().to_string()])), "it is told");
+        self.child.wait().expect("it is ours")
+    }
+}
+
 impl Drop for Service {
     fn drop(&mut self) {
         if let Err(why) = self.child.kill().and_then(|()| self.child.wait()) {
@@ -162,7 +170,7 @@ impl Drop for Service {
 }
 
 /// Says edits of one record until nothing is acknowledged any more; the ids of those that were, and when.
-fn client(address: &str, token: &str, record: &str) -> Vec<(Instant, String)> {
+pub fn client(address: &str, token: &str, record: &str) -> Vec<(Instant, String)> {
     let mut acknowledged = Vec::new();
     let Ok(mut stream) = TcpStream::connect(address) else { return acknowledged };
     for number in 0.. {
@@ -197,8 +205,8 @@ fn answer(stream: &mut TcpStream) -> Option<Json> {
     }
 }
 
-/// Opens the store after a cut: no damage, and everything that was acknowledged.
-fn check(store: &Path, acknowledged: &BTreeSet<String>) {
+/// Opens the store after a cut or an end: no damage, and everything that was acknowledged.
+pub fn check(store: &Path, acknowledged: &BTreeSet<String>) {
     let (engine, opening) = Engine::builder(store).create(false).open().expect("it opens after a power cut");
     let Recovery { faults, .. } = &opening.recovery;
     assert!(faults.is_empty(), "a power cut is not taken for damage: {faults:?}");
