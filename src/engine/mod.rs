@@ -464,6 +464,11 @@ impl Engine {
         }
     }
 
+    /// Whether there is as much space as is to stay free, so that statements are taken.
+    pub(crate) fn has_space(&self) -> bool {
+        self.inner.space.check().is_ok()
+    }
+
     /// A failure; if it comes of a full disk, the ballast is given up for whoever opens the store next.
     fn failed(&self, why: EngineError) -> EngineError {
         if space::is_full(&why) {

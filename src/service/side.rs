@@ -40,6 +40,8 @@ const PAUSES: Backoff = Backoff { first: 1_000, most: 300_000 };
 const RECONCILE_TRIES_MAX: u32 = 8;
 /// How long a mark that says only when a side was last heard of may wait for the disk, in milliseconds.
 const HEARD_KEPT_MS: i64 = 60_000;
+/// How long a side is left alone while the disk is nearly full.
+const NO_SPACE_MS: i64 = 5_000;
 
 /// What a turn came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,6 +185,10 @@ impl SideService {
     /// Does one piece of reading, if any is due.
     pub async fn turn(&self) -> Result<Turn, ServiceError> {
         let mut walk = self.walk.lock().await;
+        if !self.reader.engine().has_space() {
+            tracing::warn!(side = %self.name(), "the side is not read, since the disk is nearly full");
+            return Ok(Turn::Idle(Some(self.reader.now().plus(NO_SPACE_MS))));
+        }
         self.watch(&mut walk).await?;
         let now = self.reader.now();
         if now < walk.not_before {

@@ -10,6 +10,7 @@ use syncline::{
     id::Seq,
     send::{Seen, SeenField},
     service::AlarmKind,
+    sim::disk::SimDisk,
     value::Value,
 };
 
@@ -426,4 +427,20 @@ fn three_days_without_the_crm_lose_nothing() {
     assert_eq!(rig.both_show(&person(1), "name"), "Crm");
     assert!(rig.engine().last() > Seq(0));
     assert!(rig.tenant().alarms().is_empty(), "the pauses are over");
+}
+
+#[test]
+fn a_side_is_not_read_while_the_disk_is_nearly_full() {
+    let mut rig = Rig::closed(manifest(WEBHOOKS, WEBHOOKS));
+    let disk = SimDisk::new();
+    rig.disk = Some(disk.clone());
+    fill(&rig, 250);
+    rig.open();
+    disk.set_free_bytes(999);
+    rig.pass(3 * MINUTE, MINUTE);
+    assert_eq!(rig.crm.listed.load(Ordering::SeqCst), 0, "nobody is asked for what cannot be kept");
+    disk.set_free_bytes(1000);
+    rig.pass(3 * MINUTE, MINUTE);
+    assert_eq!(rig.crm.listed.load(Ordering::SeqCst), 250, "without help");
+    assert_eq!(rig.both_show(&person(7), "name"), "Name 7");
 }

@@ -16,6 +16,7 @@ use syncline::{
     sim::{
         capture,
         connector::Line,
+        disk::SimDisk,
         ledger::Journal,
         post::Faults,
         side::{Manners, Side},
@@ -195,6 +196,8 @@ pub struct Rig {
     pub tenant: Option<Tenant>,
     pub runtime: tokio::runtime::Runtime,
     pub manifest: String,
+    /// Where the store lies instead of on the machine's disk; a thousand bytes of it are to stay free.
+    pub disk: Option<SimDisk>,
 }
 
 /// A manifest in which these are the sides' captures; the last write wins.
@@ -220,7 +223,7 @@ impl Rig {
         let clock = HandClock::at(BEGIN);
         let (crm, portal) = (Shelf::new("crm", 1_000, &clock), Shelf::new("portal", 500_000, &clock));
         let dir = TempDir::new().expect("a directory");
-        Rig { dir, clock, crm, portal, tenant: None, runtime: runtime(), manifest }
+        Rig { dir, clock, crm, portal, tenant: None, runtime: runtime(), manifest, disk: None }
     }
 
     /// An open rig whose sides are empty and have been read.
@@ -244,7 +247,12 @@ impl Rig {
         };
         let shelves = vec![self.crm.clone(), self.portal.clone()];
         let dialects = InProcess(shelves.iter().map(|shelf| (shelf.name.clone(), reach(shelf))).collect());
+        let disk = self.disk.clone();
         let opened = Tenant::builder(self.store())
+            .engine(|engine| match disk {
+                Some(disk) => engine.disk(disk.shared()).free_bytes_least(1000),
+                None => engine,
+            })
             .manifest(self.manifest.clone())
             .clock(self.clock.clone())
             .dialects(Arc::new(dialects))
