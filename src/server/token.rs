@@ -14,7 +14,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::{ExposeSecret, SecretString, zeroize::Zeroize};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
@@ -216,7 +216,10 @@ impl Tokens {
         getrandom::fill(&mut id)
             .and_then(|()| getrandom::fill(&mut secret))
             .map_err(|_| self.failed("get random bytes for", io::Error::from(io::ErrorKind::Other)))?;
-        let (id, secret) = (to_hex(&id), SecretString::from(URL_SAFE_NO_PAD.encode(secret)));
+        let id = to_hex(&id);
+        let random = &mut secret;
+        let secret = SecretString::from(URL_SAFE_NO_PAD.encode(&*random));
+        random.zeroize();
         let NewToken { side, role, user, contact, company } = new;
         let hash = hash(secret.expose_secret());
         let token = Token { id, side, role, user, contact, company, created_ms: now, revoked_ms: None, hash };
@@ -224,8 +227,11 @@ impl Tokens {
             tokens.push(token.clone());
             Ok(())
         })?;
-        let text = SecretString::from(format!("{START}{}_{}", token.id, secret.expose_secret()));
-        Ok((token, text))
+        // Of its full length from the start: a text that grows leaves copies of itself behind.
+        let parts = [START, &token.id, "_", secret.expose_secret()];
+        let mut text = String::with_capacity(parts.iter().map(|part| part.len()).sum());
+        parts.iter().for_each(|part| text.push_str(part));
+        Ok((token, SecretString::from(text)))
     }
 
     /// Revokes a token; one that was revoked already stays as it is.
