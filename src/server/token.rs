@@ -218,7 +218,7 @@ impl Tokens {
             .map_err(|_| self.failed("get random bytes for", io::Error::from(io::ErrorKind::Other)))?;
         let id = to_hex(&id);
         let random = &mut secret;
-        let secret = SecretString::from(URL_SAFE_NO_PAD.encode(&*random));
+        let secret = SecretString::from(URL_SAFE_NO_PAD.encode(*random));
         random.zeroize();
         let NewToken { side, role, user, contact, company } = new;
         let hash = hash(secret.expose_secret());
