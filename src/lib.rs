@@ -101,6 +101,7 @@
 //! - A record is advanced by one event the short way only where the outcome is certain; otherwise it is folded anew from
 //!   its events. A property holds the two ways equal.
 //! - Where times are equal plain content decides, never ids and never arrival.
+//! - A disk that is nearly full takes nothing from outside, before anything can fail; what was begun is still brought to its end.
 //! - Each heavy dependency has one door: BLAKE3 in [`id`], bincode in [`codec`], Automerge in [`merge::document`], sled in
 //!   [`state`], CEL in [`expression`].
 //! - What a role of the manifest may see and say is decided in [`history`] and nowhere else; [`validate`] tells what is wrong
