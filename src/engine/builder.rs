@@ -21,11 +21,13 @@ use crate::{
     },
     manifest::Manifest,
     rulebook::PERSON,
-    state::{Checkpoint, Opened, Store},
+    state::{Checkpoint, Memory, Opened, Store},
 };
 
 /// sled panics when it is given less to cache with than this, in bytes.
 const CACHE_LEAST: usize = 256;
+/// Below this, derived state would be written record by record.
+const PACKED_LEAST: usize = 32 << 10;
 
 /// How a store is opened. Every setting has a default.
 pub struct Builder {
@@ -68,8 +70,8 @@ impl Builder {
             adopted: None,
             rebuild: false,
             segment_bytes: Options::default().segment_bytes,
-            checkpoint_every: 1 << 20,
-            memory_bytes: 64 << 20,
+            checkpoint_every: 1 << 17,
+            memory_bytes: 96 << 20,
             free_bytes_least: 0,
             ballast_bytes: 0,
             clock: Arc::new(SystemClock),
@@ -110,13 +112,13 @@ impl Builder {
         self
     }
 
-    /// After how many events derived state is made durable. Default: 1,048,576; a crash costs the replay of at most as many.
+    /// After how many events derived state is made durable. Default: 131,072; a crash costs the replay of at most as many.
     pub fn checkpoint_every(mut self, events: u64) -> Self {
         self.checkpoint_every = events.max(1);
         self
     }
 
-    /// About how many bytes of records are held in memory. Default: 64 MiB.
+    /// About how many bytes of records are held in memory, half of them as they lie on disk. Default: 96 MiB.
     pub fn memory_bytes(mut self, bytes: usize) -> Self {
         self.memory_bytes = bytes;
         self
@@ -194,8 +196,9 @@ impl Builder {
         if let Some(manifest) = manifest.as_ref().filter(|manifest| manifest.tenant != tenant) {
             return Err(EngineError::Tenant { store: tenant, manifest: manifest.tenant.clone() });
         }
-        let (store, opened) =
-            Store::open(self.disk.clone(), &state_dir, (self.memory_bytes / 4).max(CACHE_LEAST) as u64)?;
+        let (packed, indices) = (self.memory_bytes / 2, (self.memory_bytes / 8).max(CACHE_LEAST) as u64);
+        let memory = Memory { packed: packed.max(PACKED_LEAST), indices };
+        let (store, opened) = Store::open(self.disk.clone(), &state_dir, memory)?;
         let checkpoint = match opened {
             Opened::At(checkpoint) => *checkpoint,
             Opened::Nothing { aside } => {
@@ -213,7 +216,7 @@ impl Builder {
                 Checkpoint::default()
             }
         };
-        let mut core = Core::new(store, key.clone(), checkpoint, self.memory_bytes, self.clock.clone());
+        let mut core = Core::new(store, key.clone(), checkpoint, self.memory_bytes / 2, self.clock.clone());
         core.load_book(&log)?;
         let replayed = replay::replay(&mut core, &log, &mut *self.progress);
         opening.replayed = match replayed {

@@ -23,22 +23,37 @@ use crate::{
     id::{FieldName, Place, RecordId, SaidId, Seq, SideName, TenantKey},
     log::{Entry, Known, Log},
     manifest::{Connector, Manifest},
-    merge::{self, Advance, Existence, Heard, Line, Record},
+    merge::{self, Advance, Candidate, Existence, Field, Heard, Line, Record},
     rulebook::{Edition, KindSpec, Rulebook, SideSpec},
     state::{Checkpoint, Counts, Pages, Store},
 };
 
-/// About how many bytes an event adds to its record in memory.
-const EVENT_BYTES: usize = 160;
-
 /// A record in memory.
 pub(super) struct Held {
-    pub record: Record,
-    pub line: Line,
+    /// Shared with reads, which go on with the record as they found it; so is the line.
+    pub record: Arc<Record>,
+    pub line: Arc<Line>,
     dirty: bool,
     used: u64,
     /// What it adds to the totals; `None` until someone asks.
     share: Option<Share>,
+    /// About how many bytes it takes, as they count into `held_bytes`.
+    bytes: usize,
+}
+
+impl Held {
+    fn new(record: Record, line: Line, dirty: bool) -> Box<Self> {
+        Box::new(Held { record: record.into(), line: line.into(), dirty, used: 0, share: None, bytes: 0 })
+    }
+
+    /// About how many bytes it takes: the allocations that there are many of.
+    fn measure(&self) -> usize {
+        // The words of an event share what they have in common, and most events still have a word or two.
+        let candidate = |one: &Candidate| 180 + one.value.as_bytes().len() + one.known.len() * 96;
+        let field = |field: &Field| 90 + field.candidates.iter().map(candidate).sum::<usize>();
+        let shows: usize = self.record.sides.iter().map(|state| 250 + state.shows.len() * 140).sum();
+        600 + self.line.len() * 120 + self.record.fields.iter().map(field).sum::<usize>() + shows
+    }
 }
 
 /// What a record adds to the totals.
@@ -354,13 +369,15 @@ impl Core {
         let held = self.held.get_mut(record).expect("the record was just put in memory");
         let before = held.share.take().unwrap_or_else(|| Share::of(&held.record));
         held.dirty = true;
-        if merge::advance(&mut held.record, &mut held.line, heard, &self.book) == Advance::Refold {
+        let (merged, line) = (Arc::make_mut(&mut held.record), Arc::make_mut(&mut held.line));
+        if merge::advance(merged, line, heard, &self.book) == Advance::Refold {
             self.refold_held(log, record, before, Some(heard))?;
         } else {
             let after = Share::of(&held.record);
             held.share = Some(after);
+            let bytes = held.measure();
+            self.held_bytes = self.held_bytes + bytes - std::mem::replace(&mut held.bytes, bytes);
             self.adjust(before, after);
-            self.held_bytes += EVENT_BYTES;
         }
         let matches = self.keys_of(record);
         self.note_matches(record, &matched, &matches)
@@ -390,14 +407,13 @@ impl Core {
         before: Share,
         more: Option<&Heard>,
     ) -> Result<(), EngineError> {
-        let mut held = self.held.remove(record).expect("the record is in memory");
+        let mut held = self.let_go(record).expect("the record is in memory");
         let done = self.refold(log, &mut held, more);
         held.dirty = true;
         let after = Share::of(&held.record);
         held.share = Some(after);
         self.adjust(before, after);
-        self.held_bytes += EVENT_BYTES;
-        self.held.insert(record.clone(), held);
+        self.keep(record, held);
         done
     }
 
@@ -419,7 +435,8 @@ impl Core {
         let mut events = read_line(log, &self.key, &held.line)?;
         self.understand_all(&mut events)?;
         events.extend(more.filter(|heard| held.line.position(heard.seq).is_none()).cloned());
-        (held.record, held.line) = merge::fold(&events, &self.book);
+        let (record, line) = merge::fold(&events, &self.book);
+        (held.record, held.line) = (record.into(), line.into());
         Ok(())
     }
 
@@ -430,15 +447,14 @@ impl Core {
         let mut events: BTreeMap<RecordId, Vec<Heard>> = BTreeMap::new();
         let mut rows = Vec::new();
         for id in &before {
-            let held = match self.held.remove(id) {
+            let held = match self.let_go(id) {
                 Some(held) => held,
                 None => {
                     let (record, line) = self.store.whole(id)?.unwrap_or_default();
-                    Box::new(Held { record, line, dirty: true, used: 0, share: None })
+                    Held::new(record, line, true)
                 }
             };
             self.adjust(Share::of(&held.record), Share::default());
-            self.held_bytes = self.held_bytes.saturating_sub(size_of(&held));
             for mut heard in read_line(log, &self.key, &held.line)? {
                 let id = self.canonical(&heard.event.header.record)?;
                 self.understand(&mut heard.event)?;
@@ -450,9 +466,9 @@ impl Core {
             let (record, line) = merge::fold(&events.remove(&id).unwrap_or_default(), &self.book);
             self.adjust(Share::default(), Share::of(&record));
             self.note_matches(&id, &[], &self.match_keys(&id, &record))?;
-            let held = Box::new(Held { record, line, dirty: true, used: self.turn, share: None });
-            self.held_bytes += size_of(&held);
-            self.held.insert(id.clone(), held);
+            let mut held = Held::new(record, line, true);
+            held.used = self.turn;
+            self.keep(&id, held);
             self.touched.insert(id);
         }
         self.put_rows(rows)?;
@@ -502,47 +518,58 @@ impl Core {
     pub fn hold(&mut self, id: &RecordId) -> Result<&mut Held, EngineError> {
         self.turn += 1;
         if !self.held.contains_key(id) {
-            let held = Box::new(self.load(id)?);
-            self.held_bytes += size_of(&held);
-            self.held.insert(id.clone(), held);
+            let held = self.load(id)?;
+            self.keep(id, held);
         }
         let held = self.held.get_mut(id).expect("the record is in memory");
         held.used = self.turn;
         Ok(held)
     }
 
-    fn load(&self, id: &RecordId) -> Result<Held, EngineError> {
+    fn load(&self, id: &RecordId) -> Result<Box<Held>, EngineError> {
         if self.identity.is_gone(id) {
-            return Ok(Held { record: Record::default(), line: Line::default(), dirty: true, used: 0, share: None });
+            return Ok(Held::new(Record::default(), Line::default(), true));
         }
         let (record, line) = self.store.whole(id)?.unwrap_or_default();
-        Ok(Held { record, line, dirty: false, used: 0, share: None })
+        Ok(Held::new(record, line, false))
+    }
+
+    fn keep(&mut self, id: &RecordId, mut held: Box<Held>) {
+        held.bytes = held.measure();
+        self.held_bytes += held.bytes;
+        self.held.insert(id.clone(), held);
+    }
+
+    fn let_go(&mut self, id: &RecordId) -> Option<Box<Held>> {
+        let held = self.held.remove(id)?;
+        self.held_bytes -= held.bytes;
+        Some(held)
     }
 
     /// A record's resolved state for reading; nothing is kept in memory for it.
-    pub fn peek(&self, id: &str) -> Result<Option<Record>, EngineError> {
+    pub fn peek(&self, id: &str) -> Result<Option<Arc<Record>>, EngineError> {
         let Some(id) = self.canonical_text(id)? else { return Ok(None) };
         match self.held.get(&id) {
             Some(held) => Ok(Some(held.record.clone())),
-            None => Ok(self.store.record(&id)?),
+            None => Ok(self.store.record(&id)?.map(Arc::new)),
         }
     }
 
     /// A record with its line, for reading.
-    pub fn peek_whole(&self, id: &str) -> Result<Option<(Record, Line)>, EngineError> {
+    pub fn peek_whole(&self, id: &str) -> Result<Option<(Arc<Record>, Arc<Line>)>, EngineError> {
         let Some(id) = self.canonical_text(id)? else { return Ok(None) };
         match self.held.get(&id) {
             Some(held) => Ok(Some((held.record.clone(), held.line.clone()))),
-            None => Ok(self.store.whole(&id)?),
+            None => Ok(self.store.whole(&id)?.map(|(record, line)| (record.into(), line.into()))),
         }
     }
 
     /// A record's line for reading.
-    pub fn peek_line(&self, id: &str) -> Result<Option<Line>, EngineError> {
+    pub fn peek_line(&self, id: &str) -> Result<Option<Arc<Line>>, EngineError> {
         let Some(id) = self.canonical_text(id)? else { return Ok(None) };
         match self.held.get(&id) {
             Some(held) => Ok(Some(held.line.clone())),
-            None => Ok(self.store.line(&id)?),
+            None => Ok(self.store.line(&id)?.map(Arc::new)),
         }
     }
 
@@ -561,12 +588,11 @@ impl Core {
             );
             let mut events = read_line(log, &self.key, &line)?;
             self.understand_all(&mut events)?;
-            (held.record, held.line) =
-                if events.is_empty() { Default::default() } else { merge::fold(&events, &self.book) };
+            let (record, line) = if events.is_empty() { Default::default() } else { merge::fold(&events, &self.book) };
+            (held.record, held.line) = (record.into(), line.into());
             held.dirty = true;
         }
-        self.held_bytes += size_of(&held);
-        self.held.insert(id.clone(), Box::new(held));
+        self.keep(id, held);
         Ok(())
     }
 
@@ -576,23 +602,15 @@ impl Core {
         if self.held_bytes <= self.memory_bytes {
             return Ok(());
         }
-        // Until here it was an estimate.
-        self.held_bytes = self.held.values().map(|held| size_of(held)).sum();
-        if self.held_bytes <= self.memory_bytes {
-            return Ok(());
-        }
         let mut uses: Vec<u64> = self.held.values().map(|held| held.used).collect();
         let middle = uses.len() / 2;
         let (_, median, _) = uses.select_nth_unstable(middle);
         let median = *median;
-        let leave: Vec<RecordId> =
-            self.held.iter().filter(|(_, held)| held.used < median).map(|(id, _)| id.clone()).collect();
-        for id in leave.into_iter().filter(|id| !self.identity.is_moved(id)) {
-            if let Some(held) = self.held.remove(&id) {
-                if held.dirty {
-                    self.store.put_record(&id, &held.record, &held.line)?;
-                }
-                self.held_bytes = self.held_bytes.saturating_sub(size_of(&held));
+        let unused = self.held.iter().filter(|(id, held)| held.used < median && !self.identity.is_moved(id));
+        let leave: Vec<RecordId> = unused.map(|(id, _)| id.clone()).collect();
+        for id in leave {
+            if let Some(held) = self.let_go(&id).filter(|held| held.dirty) {
+                self.store.put_record(&id, &held.record, &held.line)?;
             }
         }
         Ok(())
@@ -607,7 +625,7 @@ impl Core {
         self.write_pages()?;
         let mut dirty: Vec<(&RecordId, &Box<Held>)> = self.held.iter().filter(|(_, held)| held.dirty).collect();
         dirty.sort_unstable_by_key(|(id, _)| *id);
-        self.store.settle(dirty.into_iter().map(|(id, held)| (id, &held.record, &held.line)))?;
+        self.store.settle(dirty.into_iter().map(|(id, held)| (id, &*held.record, &*held.line)))?;
         self.held.values_mut().for_each(|held| held.dirty = false);
         for (side, record) in std::mem::take(&mut self.rows_changed) {
             let since = self.rows.get(&(side.clone(), record.clone())).map(|row| row.since);
@@ -619,13 +637,6 @@ impl Core {
         self.checkpointed = seq;
         Ok(())
     }
-}
-
-/// About how many bytes a record takes in memory.
-fn size_of(held: &Held) -> usize {
-    let candidates: usize = held.record.fields.iter().map(|field| 64 + field.candidates.len() * 240).sum();
-    let shows: usize = held.record.sides.iter().map(|state| 120 + state.shows.len() * 120).sum();
-    400 + held.line.len() * 96 + candidates + shows
 }
 
 /// What merging has to know of a manifest.

@@ -3,7 +3,7 @@
 //! A record that a side does not have is made there only once all that the side has is known, and only if nothing there
 //! could be the same. What could be waits: as a link where the manifest lets a certain match count, else for a person.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde::Serialize;
 
@@ -132,8 +132,8 @@ impl Core {
         &self,
         id: &RecordId,
         record: &Record,
-    ) -> Result<Vec<(RecordId, Record, BTreeSet<FieldName>)>, EngineError> {
-        let mut found: Vec<(RecordId, Record, BTreeSet<FieldName>)> = Vec::new();
+    ) -> Result<Vec<(RecordId, Arc<Record>, BTreeSet<FieldName>)>, EngineError> {
+        let mut found: Vec<(RecordId, Arc<Record>, BTreeSet<FieldName>)> = Vec::new();
         for (field, key) in self.match_keys(id, record) {
             for other in self.store.matches(&key)? {
                 let other = self.canonical(&other)?;
@@ -205,7 +205,7 @@ impl Core {
             linked.map(|side| side.side.clone()).collect::<BTreeSet<_>>()
         };
         let apart = links(record).is_disjoint(&links(state));
-        let only = |all: Vec<(RecordId, Record, _)>, one: &RecordId| all.iter().all(|(found, _, _)| found == one);
+        let only = |all: Vec<(RecordId, Arc<Record>, _)>, one: &RecordId| all.iter().all(|(found, _, _)| found == one);
         Ok(same && apart && only(self.alike(id, record)?, other) && only(self.alike(other, state)?, id))
     }
 

@@ -2,7 +2,7 @@
 //!
 //! The same code answers a question of the outbox and takes in what a reconciliation saw unasked.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use super::{
     Engine, EngineError, Unfit,
@@ -26,8 +26,8 @@ use crate::{
 /// A read-back with all that is known of the record it is about.
 struct Reading<'a> {
     ask: &'a Ask,
-    state: Record,
-    line: Line,
+    state: Arc<Record>,
+    line: Arc<Line>,
     origin: Origin,
     /// The time of the reading, by the side's clock.
     at: Millis,

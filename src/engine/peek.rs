@@ -14,8 +14,8 @@ use crate::{
 
 /// A record as it was at one moment, with the rules of that moment.
 pub(crate) struct Peek {
-    pub record: Record,
-    pub line: Line,
+    pub record: Arc<Record>,
+    pub line: Arc<Line>,
     pub book: Arc<Rulebook>,
 }
 
@@ -28,7 +28,7 @@ impl Engine {
     }
 
     /// A record without its line; `None` if no word on it is in effect.
-    pub(crate) fn peek_record(&self, id: &str) -> Result<Option<(Record, Arc<Rulebook>)>, EngineError> {
+    pub(crate) fn peek_record(&self, id: &str) -> Result<Option<(Arc<Record>, Arc<Rulebook>)>, EngineError> {
         let core = self.core()?;
         let record = core.peek(id)?.filter(|record| !record.fields.is_empty());
         Ok(record.map(|record| (record, Arc::clone(&core.book))))

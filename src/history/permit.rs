@@ -81,9 +81,9 @@ impl Permit {
     }
 
     /// Takes the fields out that may not be read.
-    pub fn trim(&self, kind: &str, record: &mut Record) {
+    pub fn trim(&self, kind: &str, record: &mut Arc<Record>) {
         if let Permit::Some(limited) = self {
-            record.fields.retain(|field| limited.reads(kind, &field.name));
+            Arc::make_mut(record).fields.retain(|field| limited.reads(kind, &field.name));
         }
     }
 

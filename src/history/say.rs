@@ -186,7 +186,7 @@ impl Engine {
                 Some(seen.ok_or_else(|| EngineError::Version { record: record.clone() })?)
             }
         };
-        self.check_words(&permit, &record, &side, &set, known.as_ref())?;
+        self.check_words(&permit, &record, &side, &set, known.as_deref())?;
         let link = known.and_then(|record| record.side(&side).and_then(|state| state.link.clone()));
         let record = self.stream(&record, &side, link.as_deref())?;
         let mut draft = self.draft(principal, Kind::Edit, record, Origin { side, link, node: None }, author, at)?;

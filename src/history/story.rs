@@ -15,12 +15,12 @@ use crate::{
 /// A record as of a position, as the principal may see it.
 pub struct Story {
     /// Without the fields that may not be read.
-    pub record: Record,
+    pub record: Arc<Record>,
     /// With them, where there are any.
-    whole: Option<Box<Record>>,
+    whole: Option<Arc<Record>>,
     pub permit: Permit,
     /// The events that count at the position.
-    pub line: Line,
+    pub line: Arc<Line>,
     pub book: Arc<Rulebook>,
     read: OnceCell<(Vec<EventId>, Vec<Heard>)>,
 }
@@ -39,7 +39,7 @@ impl Story {
     /// Takes the fields out that may not be read.
     fn trimmed(mut self, kind: &str) -> Story {
         if self.permit.limits().is_some() {
-            self.whole = Some(Box::new(self.record.clone()));
+            self.whole = Some(Arc::clone(&self.record));
             self.permit.trim(kind, &mut self.record);
         }
         self
@@ -96,7 +96,10 @@ impl Reader {
     }
 
     /// The record alone, with all its fields; `None` if no word on it is in effect, or it is not there for the principal.
-    pub(super) fn whole_record(&self, id: &RecordId) -> Result<Option<(Record, Arc<Rulebook>, Permit)>, EngineError> {
+    pub(super) fn whole_record(
+        &self,
+        id: &RecordId,
+    ) -> Result<Option<(Arc<Record>, Arc<Rulebook>, Permit)>, EngineError> {
         if self.position == Position::Now && !id.is_empty() {
             let permit = self.permit()?;
             let found = self.judged(&permit, id, self.engine.peek_record(id))?;
@@ -105,11 +108,11 @@ impl Reader {
         }
         let Some(story) = self.story(id)?.filter(Story::is_said) else { return Ok(None) };
         let Story { record, whole, permit, book, .. } = story;
-        Ok(Some((whole.map_or(record, |whole| *whole), book, permit)))
+        Ok(Some((whole.unwrap_or(record), book, permit)))
     }
 
     /// The record alone, without the fields that may not be read.
-    pub(super) fn record(&self, id: &RecordId) -> Result<Option<(Record, Arc<Rulebook>)>, EngineError> {
+    pub(super) fn record(&self, id: &RecordId) -> Result<Option<(Arc<Record>, Arc<Rulebook>)>, EngineError> {
         let found = self.whole_record(id)?;
         Ok(found.map(|(mut record, book, permit)| {
             permit.trim(id.kind(), &mut record);
@@ -181,5 +184,5 @@ fn fold(now: Story, ids: Vec<EventId>, events: Vec<Heard>, book: Arc<Rulebook>) 
         return None;
     }
     let (record, line) = merge::fold(&events, &book);
-    Some(Story { record, line, book, read: OnceCell::from((ids, events)), ..now })
+    Some(Story { record: record.into(), line: line.into(), book, read: OnceCell::from((ids, events)), ..now })
 }

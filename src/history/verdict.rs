@@ -16,7 +16,10 @@ use crate::{
     event::{Author, AuthorKind, Kind},
     field::{DeleteRule, Rule},
     id::{EventId, FieldName, RecordId, Seq, SideName},
-    merge::{Existence, Field, Fold, Part, Reason, judge, record::Candidate},
+    merge::{
+        Existence, Field, Fold, Part, Reason, judge,
+        record::{Candidate, Told},
+    },
     rulebook::{EXISTENCE, PERSON},
     value::Value,
 };
@@ -218,7 +221,7 @@ impl Reader {
                 if !header.fields.iter().any(|field| story.permit.reads(id.kind(), field)) {
                     continue;
                 }
-                let edit = Candidate::of(at, header, &Value::bool(true));
+                let edit = Candidate::of(at, Told::of(header), &Value::bool(true));
                 let word = self.word_of(story, &field.name, &edit, heard.seq, ids[at as usize])?;
                 said.push(Stand { word, kind: Kind::Edit, why: None });
             }
@@ -287,7 +290,7 @@ impl Reader {
             let Some(entry) = story.line.find(said) else { continue };
             let (_, _, event) = story.event(self, entry)?;
             let said = event.words().find(|(name, _)| **name == field.name);
-            settled.extend(said.map(|(_, value)| Candidate::of(entry, &event.header, value)));
+            settled.extend(said.map(|(_, value)| Candidate::of(entry, Told::of(&event.header), value)));
         }
         judge::rank(&mut settled, &story.book);
         let settled =

@@ -395,8 +395,11 @@ impl Survey {
             tracing::warn!(after = after.0, bytes = torn_bytes, "a torn tail was cut off the log");
             recovery.torn = Some(Torn { after, bytes: torn_bytes });
         }
-        // The last segment may have been named by a process that did not live to make the name durable.
-        segments.disk.sync_dir(&segments.dir).map_err(io_error("sync", &segments.dir))?;
+        if !self.tail.marked {
+            // The last segment may have been named by a process that did not live to make the name durable. One that
+            // left its mark did.
+            segments.disk.sync_dir(&segments.dir).map_err(io_error("sync", &segments.dir))?;
+        }
         if !self.tail.marked && self.tail.torn_bytes == 0 {
             self.write_anew(segments, checkpointed, recovery)?;
         }

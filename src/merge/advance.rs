@@ -3,6 +3,8 @@
 //! It is taken where the outcome is certain from the record alone: the event is the newest on its
 //! side's line, or names alone decide. In every other case it says so, and the caller folds the record anew. A property holds the two ways equal.
 
+use std::sync::Arc;
+
 use crate::{
     event::{Header, Kind},
     id::{FieldName, SideName},
@@ -10,7 +12,7 @@ use crate::{
         fold::{Heard, is_counted, line_class, may_echo},
         judge,
         line::{Entry, Line},
-        record::{Candidate, Field, InFlight, Reason, Record, Shown, SideState, Waiting},
+        record::{Candidate, Field, InFlight, Reason, Record, Shown, SideState, Told, Waiting},
         sides::write_key,
     },
     rulebook::{EXISTENCE, Rulebook},
@@ -163,12 +165,14 @@ fn say(record: &mut Record, line: &mut Line, heard: &Heard, slot: Slot, book: &R
         touch(record, header);
     }
     let mut own = !connected || !on_line;
+    let mut told = None;
     for (plan, (name, value)) in plans.into_iter().zip(heard.event.words()) {
         if connected && on_line {
             own |= shown_mut(record.side_mut(&header.origin.side), name).take(header, value, header.said_at);
         }
         if let Change::Word { superseded } = plan {
-            carry_out(record, &superseded, name, Candidate::of(entry, header, value), header.record.kind(), book);
+            let told = Arc::clone(told.get_or_insert_with(|| Told::of(header)));
+            carry_out(record, &superseded, name, Candidate::of(entry, told, value), header.record.kind(), book);
         }
     }
     record.echoes += u32::from(!own && may_echo(header));

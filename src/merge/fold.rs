@@ -4,7 +4,11 @@
 //! then field by field what happened before what, which words are left, and which of them wins.
 //! Nothing here depends on the order of the log: sequences only say where an event is found.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use rustc_hash::FxBuildHasher;
 
@@ -19,7 +23,7 @@ use crate::{
         document,
         judge::{self, corrected},
         line::{Entry, Line},
-        record::{Candidate, Existence, Field, Reason, Record, Shown, Waiting},
+        record::{Candidate, Existence, Field, Reason, Record, Shown, Told, Waiting},
     },
     rulebook::{EXISTENCE, Rulebook},
     value::Value,
@@ -72,7 +76,7 @@ pub(crate) enum Part {
 }
 
 /// When a side learned of words, on its own line, and the event that carries them.
-type Told = (Millis, u32);
+type Lesson = (Millis, u32);
 
 /// A record's events with all that follows from them together.
 pub struct Fold<'a> {
@@ -97,9 +101,11 @@ pub struct Fold<'a> {
     pub(super) words: BTreeMap<&'a FieldName, Vec<Word<'a>>>,
     pub(super) shows: BTreeMap<&'a str, BTreeMap<&'a FieldName, Shown>>,
     /// For each side and field, when the side learned of which words: time and the event that carries them.
-    learned: BTreeMap<&'a str, BTreeMap<&'a FieldName, Vec<Told>>>,
+    learned: BTreeMap<&'a str, BTreeMap<&'a FieldName, Vec<Lesson>>>,
     /// The fields whose words build on what their side showed: those that are merged and that writes of ours replaced.
     as_shown: BTreeSet<&'a FieldName>,
+    /// What candidates of each event share, once there is one.
+    told: Vec<OnceCell<Arc<Told>>>,
 }
 
 /// Resolves a record from its events, which may come in any order.
@@ -132,6 +138,7 @@ impl<'a> Fold<'a> {
             shows: BTreeMap::new(),
             learned: BTreeMap::new(),
             as_shown: BTreeSet::new(),
+            told: vec![OnceCell::new(); count],
         };
         fold.choose_copies();
         fold.follow_names();
@@ -507,7 +514,8 @@ impl<'a> Fold<'a> {
                 known.push((self.side_name(side), time));
             }
         }
-        Candidate { known, ..Candidate::of(word.event, header, word.value) }
+        let told = Arc::clone(self.told[word.event as usize].get_or_init(|| Told::of(header)));
+        Candidate { known, ..Candidate::of(word.event, told, word.value) }
     }
 
     fn side_name(&self, side: &str) -> crate::id::SideName {

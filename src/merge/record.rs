@@ -1,5 +1,7 @@
 //! The resolved record: what reads answer from, and all that the next event needs.
 
+use std::{ops::Deref, sync::Arc};
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -9,11 +11,9 @@ use crate::{
     value::Value,
 };
 
-/// A word on a field that happened before no other word on it.
+/// What the words of one event have in common.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Candidate {
-    /// The event, as an entry of the record's line.
-    pub entry: u32,
+pub struct Told {
     /// What was said.
     pub said: SaidId,
     /// Who said it.
@@ -24,6 +24,15 @@ pub struct Candidate {
     pub said_seq: Option<u64>,
     /// The author.
     pub author: Author,
+}
+
+/// A word on a field that happened before no other word on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// The event, as an entry of the record's line.
+    pub entry: u32,
+    /// What it has in common with the event's other words, which share it.
+    pub told: Arc<Told>,
     /// The value; null clears the field.
     pub value: Value,
     /// The sides that have learned of this word, each with its own time of it.
@@ -287,6 +296,7 @@ impl Record {
         let at = match self.sides.binary_search_by(|state| state.side.cmp(name)) {
             Ok(at) => at,
             Err(at) => {
+                self.sides.reserve_exact(1);
                 self.sides.insert(
                     at,
                     SideState {
@@ -332,19 +342,26 @@ impl Record {
     }
 }
 
+impl Told {
+    /// What the words of the event with this header have in common.
+    pub fn of(header: &Header) -> Arc<Self> {
+        let Header { said, said_at, said_seq, .. } = *header;
+        Arc::new(Told { said, origin: header.origin.clone(), said_at, said_seq, author: header.author.clone() })
+    }
+}
+
 impl Candidate {
     /// A word as a candidate of which no other side has learned.
-    pub fn of(entry: u32, header: &Header, value: &Value) -> Self {
-        Candidate {
-            entry,
-            said: header.said,
-            origin: header.origin.clone(),
-            said_at: header.said_at,
-            said_seq: header.said_seq,
-            author: header.author.clone(),
-            value: value.clone(),
-            known: Vec::new(),
-        }
+    pub fn of(entry: u32, told: Arc<Told>, value: &Value) -> Self {
+        Candidate { entry, told, value: value.clone(), known: Vec::new() }
+    }
+}
+
+impl Deref for Candidate {
+    type Target = Told;
+
+    fn deref(&self) -> &Told {
+        &self.told
     }
 }
 

@@ -32,5 +32,5 @@ mod tie;
 
 pub use checkpoint::{Checkpoint, Counts};
 pub use pages::Pages;
-pub use store::{Opened, StateError, Store};
+pub use store::{Memory, Opened, StateError, Store};
 pub use tie::{Tie, TieKind};

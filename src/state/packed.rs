@@ -1,10 +1,12 @@
 //! How records, lines and pages are laid out as bytes.
 //!
 //! A record's candidates mostly come from a few events, each of which set several fields: what candidates have of their
-//! event is written once for each event. Numbers that grow along a line are written as differences. All of it is
+//! event is written once for each event, and what that event said is written in the line. Numbers that grow along a line are written as differences. All of it is
 //! derived state, so another layout needs another [`LAYOUT`](super::checkpoint::LAYOUT) and no more.
 
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+use serde::Serialize;
 
 use crate::{
     clock::Millis,
@@ -14,7 +16,7 @@ use crate::{
     merge::{
         Line, Record,
         line::Entry,
-        record::{Candidate, Field, Reason, SideState, Waiting},
+        record::{Candidate, Field, Reason, SideState, Told, Waiting},
     },
     value::Value,
 };
@@ -55,35 +57,8 @@ pub fn take_step(bytes: &mut &[u8], before: u64) -> Option<u64> {
     Some(before.wrapping_add(step as u64))
 }
 
-/// What candidates have of the event that they come from.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
-struct Told<'r> {
-    entry: u32,
-    said: SaidId,
-    origin: &'r Origin,
-    said_at: Millis,
-    said_seq: Option<u64>,
-    author: &'r Author,
-}
-
-impl<'r> Told<'r> {
-    fn of(candidate: &'r Candidate) -> Self {
-        let Candidate { entry, said, origin, said_at, said_seq, author, value: _, known: _ } = candidate;
-        Told { entry: *entry, said: *said, origin, said_at: *said_at, said_seq: *said_seq, author }
-    }
-}
-
-/// As [`Told`], read back.
-#[derive(Deserialize)]
-struct ToldBack {
-    entry: u32,
-    said: SaidId,
-    origin: Origin,
-    said_at: Millis,
-    said_seq: Option<u64>,
-    author: Author,
-}
-
+/// Entry, origin, time, the side's own sequence, author.
+type PackedTold<O, A> = (u32, O, Millis, Option<u64>, A);
 /// Which of the told events, the value, and the sides that know of it.
 type PackedCandidate<V, K> = (u32, V, K);
 /// Name, candidates, winner, reason, and what all words make together.
@@ -109,7 +84,7 @@ struct Rest<'r> {
 }
 
 /// Appends a record.
-pub fn put_record(bytes: &mut Vec<u8>, record: &Record) {
+pub fn put_record<'r>(bytes: &mut Vec<u8>, record: &'r Record) {
     let Record {
         last,
         fields,
@@ -125,12 +100,15 @@ pub fn put_record(bytes: &mut Vec<u8>, record: &Record) {
         timed,
         mortal,
     } = record;
-    let mut told: Vec<Told<'_>> = Vec::new();
+    let mut told: Vec<(u32, &Told)> = Vec::new();
     let mut packed = Vec::with_capacity(fields.len());
     for Field { name, candidates, winner, reason, merged } in fields {
-        let mut pack = |candidate| {
-            let new = Told::of(candidate);
-            let at = told.iter().position(|known| *known == new).unwrap_or(told.len());
+        let mut pack = |candidate: &'r Candidate| {
+            let new = (candidate.entry, &*candidate.told);
+            let at = told
+                .iter()
+                .position(|known| known.0 == new.0 && (std::ptr::eq(known.1, new.1) || known.1 == new.1))
+                .unwrap_or(told.len());
             if at == told.len() {
                 told.push(new);
             }
@@ -154,28 +132,28 @@ pub fn put_record(bytes: &mut Vec<u8>, record: &Record) {
         timed: *timed,
         mortal: *mortal,
     };
-    codec::encode_into(bytes, &(told, packed, rest));
+    let told = told.into_iter().map(|(entry, told)| {
+        let Told { said: _, origin, said_at, said_seq, author } = told;
+        (entry, origin, *said_at, *said_seq, author)
+    });
+    codec::encode_into(bytes, &(told.collect::<Vec<PackedTold<&Origin, &Author>>>(), packed, rest));
 }
 
-/// Reads a record.
+/// Reads a record whose line has these words at its entries.
 ///
 /// # Errors
 /// If the bytes are not those of one.
-pub fn record(bytes: &[u8]) -> Result<Record, CodecError> {
-    let (told, fields, mut record): (Vec<ToldBack>, Vec<FieldBack>, Record) = codec::decode(bytes)?;
+pub fn record(bytes: &[u8], said: impl Fn(usize) -> Option<SaidId>) -> Result<Record, CodecError> {
+    type Back = (Vec<PackedTold<Origin, Author>>, Vec<FieldBack>, Record);
+    let (told, fields, mut record): Back = codec::decode(bytes)?;
+    let told = told.into_iter().map(|(entry, origin, said_at, said_seq, author)| {
+        let said = said(entry as usize).ok_or(CodecError::NotCanonical)?;
+        Ok((entry, Arc::new(Told { said, origin, said_at, said_seq, author })))
+    });
+    let told = told.collect::<Result<Vec<(u32, Arc<Told>)>, CodecError>>()?;
     let candidate = |(at, value, known): PackedCandidate<Value, Vec<(SideName, Millis)>>| {
-        let ToldBack { entry, said, origin, said_at, said_seq, author } =
-            told.get(at as usize).ok_or(CodecError::NotCanonical)?;
-        Ok(Candidate {
-            entry: *entry,
-            said: *said,
-            origin: origin.clone(),
-            said_at: *said_at,
-            said_seq: *said_seq,
-            author: author.clone(),
-            value,
-            known,
-        })
+        let (entry, told) = told.get(at as usize).ok_or(CodecError::NotCanonical)?;
+        Ok(Candidate { entry: *entry, told: Arc::clone(told), value, known })
     };
     record.fields = Vec::with_capacity(fields.len());
     for (name, candidates, winner, reason, merged) in fields {
@@ -183,6 +161,22 @@ pub fn record(bytes: &[u8]) -> Result<Record, CodecError> {
         record.fields.push(Field { name, candidates, winner, reason, merged });
     }
     Ok(record)
+}
+
+/// Reads what the entries of a line said; `None` if the bytes are not those of one.
+pub fn said(mut bytes: &[u8]) -> Option<Vec<SaidId>> {
+    let count = take_number(&mut bytes)?;
+    let mut all = Vec::with_capacity(usize::try_from(count).ok()?.min(bytes.len() / 19));
+    for _ in 0..count {
+        let (said, rest) = bytes.split_first_chunk()?;
+        bytes = rest;
+        let (_seq, _place) = (take_number(&mut bytes)?, take_number(&mut bytes)?);
+        for _ in 0..take_number(&mut bytes)? {
+            take_number(&mut bytes)?;
+        }
+        all.push(SaidId(*said));
+    }
+    bytes.is_empty().then_some(all)
 }
 
 /// Appends a line: sequences and places as steps from the entry before, parents as how far back they stand.
@@ -261,19 +255,23 @@ mod tests {
         let mut bytes = Vec::new();
         put_line(&mut bytes, &some_line());
         assert_eq!(line(&bytes), Some(some_line()));
+        assert_eq!(said(&bytes), Some(some_line().entries().iter().map(|entry| entry.said).collect()));
         for cut in 0..bytes.len() {
             assert_eq!(line(&bytes[..cut]), None, "cut to {cut} bytes");
+            assert_eq!(said(&bytes[..cut]), None, "cut to {cut} bytes");
         }
     }
 
     fn candidate(entry: u32, side: &str, value: &str) -> Candidate {
         Candidate {
             entry,
-            said: SaidId([entry as u8; 16]),
-            origin: Origin::side(SideName::new(side).expect("a good name")),
-            said_at: Millis(1_750_000_000_000 + i64::from(entry)),
-            said_seq: (entry > 0).then_some(u64::from(entry)),
-            author: Author::user("ana"),
+            told: Arc::new(Told {
+                said: SaidId([entry as u8; 16]),
+                origin: Origin::side(SideName::new(side).expect("a good name")),
+                said_at: Millis(1_750_000_000_000 + i64::from(entry)),
+                said_seq: (entry > 0).then_some(u64::from(entry)),
+                author: Author::user("ana"),
+            }),
             value: Value::text(value),
             known: vec![(SideName::new("crm").expect("a good name"), Millis(5))],
         }
@@ -302,7 +300,10 @@ mod tests {
             bytes
         };
         for record in [&one, &two, &Record::default()] {
-            assert_eq!(super::record(&bytes(record)).expect("it was put there"), *record);
+            let said = |entry: usize| Some(SaidId([entry as u8; 16]));
+            assert_eq!(super::record(&bytes(record), said).expect("it was put there"), *record);
+            let known = record.fields.is_empty();
+            assert_eq!(super::record(&bytes(record), |_| None).is_ok(), known, "a word is on the line, or nowhere");
         }
         let more = due(vec![one.fields[0].clone(), field("b", vec![candidate(0, "crm", "x")])]);
         assert!(bytes(&more).len() < bytes(&one).len() + 20, "the event is told of once");

@@ -2,7 +2,7 @@
 //!
 //! | part | what |
 //! |---|---|
-//! | blocks | entries, packed with LZ4 where that makes them smaller |
+//! | blocks | entries, packed with Zstandard where that makes them smaller |
 //! | index | blocks of pointers to the blocks below, each with its first key; as many levels as it takes for one block to hold the last |
 //! | filter | bits that tell most keys which are not in the run |
 //! | end | the uppermost pointers, where the filter is, and how many keys there are |
@@ -18,6 +18,7 @@
 //! written, or an error.
 
 use std::{
+    cell::RefCell,
     collections::HashMap,
     io,
     sync::{
@@ -29,12 +30,15 @@ use std::{
 
 use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
+use zstd::bulk::{Compressor, Decompressor};
 
 use super::packed::{put_number, take_number};
 use crate::{codec, id::Hashing, log::disk::DiskFile};
 
 /// A block takes no more entries from this size on: a reader unpacks one for each key it asks for.
-const BLOCK_BYTES: usize = 8 << 10;
+const BLOCK_BYTES: usize = 4 << 10;
+/// The fastest of Zstandard's usual levels.
+const PACKING_LEVEL: i32 = 1;
 /// Pointers in a block of the index.
 const FAN_OUT: usize = 128;
 /// With ten bits a key and six of them set, one of a hundred keys that are not there is looked for.
@@ -108,6 +112,22 @@ fn check(bytes: &[u8]) -> Check {
     first
 }
 
+/// Unpacks a block that is so many bytes long.
+fn unpack(bytes: &[u8], raw: usize) -> io::Result<Vec<u8>> {
+    thread_local! {
+        // Making one takes longer than unpacking a block with it.
+        static UNPACKING: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+    }
+    let block = UNPACKING.with_borrow_mut(|known| {
+        let unpacking = match known {
+            Some(unpacking) => unpacking,
+            None => known.insert(Decompressor::new()?),
+        };
+        unpacking.decompress(bytes, raw).map_err(|_| damaged())
+    })?;
+    if block.len() == raw { Ok(block) } else { Err(damaged()) }
+}
+
 fn damaged() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "the bytes are not those that were written")
 }
@@ -145,7 +165,7 @@ pub fn write<E: From<io::Error>>(
     // One thread makes the entries, the other packs and writes them.
     thread::scope(|scope| {
         let (send, blocks) = sync_channel::<(Box<str>, Vec<u8>)>(BLOCKS_AHEAD);
-        let packing = scope.spawn(move || Packer::new(file).pack_all(blocks));
+        let packing = scope.spawn(move || Packer::new(file)?.pack_all(blocks));
         let mut hashes = Vec::new();
         let (mut first, mut block) = (None, Vec::with_capacity(2 * BLOCK_BYTES));
         let mut made = Ok(());
@@ -187,6 +207,7 @@ pub fn write<E: From<io::Error>>(
 /// The end of a run that is being written.
 struct Packer<'a> {
     file: &'a dyn DiskFile,
+    packing: Compressor<'static>,
     out: Vec<u8>,
     /// Where `out` goes.
     at: u64,
@@ -194,8 +215,9 @@ struct Packer<'a> {
 }
 
 impl<'a> Packer<'a> {
-    fn new(file: &'a dyn DiskFile) -> Self {
-        Packer { file, out: Vec::new(), at: 0, pointers: Vec::new() }
+    fn new(file: &'a dyn DiskFile) -> io::Result<Self> {
+        let packing = Compressor::new(PACKING_LEVEL)?;
+        Ok(Packer { file, packing, out: Vec::new(), at: 0, pointers: Vec::new() })
     }
 
     fn pack_all(mut self, blocks: Receiver<(Box<str>, Vec<u8>)>) -> io::Result<Self> {
@@ -207,7 +229,7 @@ impl<'a> Packer<'a> {
     }
 
     fn put(&mut self, first: Box<str>, raw: &[u8]) -> io::Result<Pointer> {
-        let packed = lz4_flex::block::compress(raw);
+        let packed = self.packing.compress(raw)?;
         let bytes = if packed.len() < raw.len() { &packed } else { raw };
         let length = |bytes: &[u8]| u32::try_from(bytes.len()).map_err(|_| io::ErrorKind::FileTooLarge);
         let at = self.at + self.out.len() as u64;
@@ -335,7 +357,7 @@ impl Run {
         if pointer.raw == pointer.bytes {
             return Ok(bytes);
         }
-        lz4_flex::block::decompress(&bytes, pointer.raw as usize).map_err(|_| damaged())
+        unpack(&bytes, pointer.raw as usize)
     }
 
     /// A block of the index.

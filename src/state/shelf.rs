@@ -1,16 +1,26 @@
 //! Keys and values that change, kept in runs that do not.
 //!
-//! What is put waits in memory and leaves it as a run of its own; of several runs with a key the newest counts. Runs of
-//! about one size are merged, so there are never many. Nothing of this is durable state until a checkpoint names the
+//! What is put waits in memory and leaves it as a run of its own; of several runs with a key the newest counts. What has
+//! left is kept in memory as long as there is room, the newest of it. Runs of about one size are merged, so there are never
+//! many. Nothing of this is durable state until a checkpoint names the
 //! runs: what it does not name is removed when the shelf is opened, and what it names stays until the next one is durable.
 
-use std::{collections::BTreeMap, io, iter::Peekable, ops::Bound, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    io,
+    iter::Peekable,
+    ops::Bound,
+    path::PathBuf,
+    sync::Arc,
+};
+
+use rustc_hash::FxBuildHasher;
 
 use super::run::{self, Entry, Name, Run};
 use crate::log::disk::Disk;
 
-/// What waits in memory leaves it from this size on.
-const FRESH_BYTES_MAX: usize = 8 << 20;
+/// What an entry in memory takes beside its bytes.
+const ENTRY_BYTES: usize = 80;
 /// A run is merged with newer ones once it is no more than so many times as large as they are together.
 const MERGED_TIMES: u64 = 2;
 
@@ -27,7 +37,54 @@ pub struct Shelf {
     runs: Vec<Arc<Run>>,
     fresh: BTreeMap<Box<str>, Option<Vec<u8>>>,
     fresh_bytes: usize,
+    /// Of what runs hold, what was put last.
+    kept: Kept,
+    /// What waits, and what is kept, takes about so many bytes at most.
+    memory_bytes: usize,
     next: u64,
+}
+
+/// Values that are in runs as well, as far as there is room.
+#[derive(Default)]
+struct Kept {
+    values: HashMap<Box<str>, Vec<u8>, FxBuildHasher>,
+    /// In the order in which they came; a key may stand here that has gone, or come anew.
+    order: VecDeque<Box<str>>,
+    bytes: usize,
+}
+
+impl Kept {
+    fn put(&mut self, key: Box<str>, value: Vec<u8>) {
+        self.remove(&key);
+        self.bytes += size(&key, &value);
+        self.order.push_back(key.clone());
+        self.values.insert(key, value);
+    }
+
+    fn remove(&mut self, key: &str) {
+        if let Some(value) = self.values.remove(key) {
+            self.bytes -= size(key, &value);
+        }
+    }
+
+    /// Lets go of the oldest until there are no more bytes than these.
+    fn shrink(&mut self, bytes: usize) {
+        while self.bytes > bytes
+            && let Some(key) = self.order.pop_front()
+        {
+            self.remove(&key);
+        }
+        // What stands in the order twice would stay for good where a few keys come again and again.
+        if self.order.len() > 2 * self.values.len() + 64 {
+            let values = &self.values;
+            self.order.retain(|key| values.contains_key(key));
+        }
+    }
+}
+
+/// About what an entry takes in memory.
+fn size(key: &str, value: &[u8]) -> usize {
+    ENTRY_BYTES + 2 * key.len() + value.len()
 }
 
 impl Shelf {
@@ -35,11 +92,12 @@ impl Shelf {
     ///
     /// # Errors
     /// If the disk fails, or a run is not what was written.
-    pub fn open(disk: Arc<dyn Disk>, dir: PathBuf, names: &[Name]) -> io::Result<Shelf> {
+    pub fn open(disk: Arc<dyn Disk>, dir: PathBuf, names: &[Name], memory_bytes: usize) -> io::Result<Shelf> {
         let open = |name: &Name| Ok(Arc::new(Run::open(disk.open(&dir.join(name.file()))?, *name)?));
         let runs: Vec<Arc<Run>> = names.iter().map(open).collect::<io::Result<_>>()?;
         let next = names.iter().map(|name| name.number + 1).max().unwrap_or(1);
-        let shelf = Shelf { disk, dir, runs, fresh: BTreeMap::new(), fresh_bytes: 0, next };
+        let (fresh, kept) = (BTreeMap::new(), Kept::default());
+        let shelf = Shelf { disk, dir, runs, fresh, fresh_bytes: 0, kept, memory_bytes, next };
         shelf.remove_others()?;
         Ok(shelf)
     }
@@ -71,6 +129,9 @@ impl Shelf {
         if let Some(value) = self.fresh.get(key) {
             return Ok(value.clone());
         }
+        if let Some(value) = self.kept.values.get(key) {
+            return Ok(Some(value.clone()));
+        }
         for run in self.runs.iter().rev() {
             if let Some(value) = run.get(key)? {
                 return Ok(value);
@@ -83,10 +144,17 @@ impl Shelf {
     ///
     /// # Errors
     /// If what waits has to leave memory and the disk fails.
-    pub fn put(&mut self, key: &str, value: Option<Vec<u8>>) -> io::Result<()> {
-        self.fresh_bytes += 2 * key.len() + value.as_ref().map_or(0, Vec::len);
-        self.fresh.insert(key.into(), value);
-        if self.fresh_bytes < FRESH_BYTES_MAX {
+    pub fn put(&mut self, key: &str, mut value: Option<Vec<u8>>) -> io::Result<()> {
+        value.iter_mut().for_each(Vec::shrink_to_fit);
+        let length = |value: &Option<Vec<u8>>| size(key, value.as_deref().unwrap_or_default());
+        self.kept.remove(key);
+        self.fresh_bytes += length(&value);
+        if let Some(before) = self.fresh.insert(key.into(), value) {
+            self.fresh_bytes -= length(&before);
+        }
+        // Of the room, what waits takes no more than a half.
+        if self.fresh_bytes < self.memory_bytes / 2 {
+            self.kept.shrink(self.memory_bytes - self.fresh_bytes);
             return Ok(());
         }
         self.write(self.fresh_bytes as u64, std::iter::empty())
@@ -117,6 +185,13 @@ impl Shelf {
             sum += run.name().bytes;
             kept -= 1;
         }
+        // What memory has of these is older than what the run will hold.
+        let (in_runs, waiting) = (&mut self.kept, &self.fresh);
+        let mut overruled: Vec<Box<str>> = Vec::new();
+        let newest = newest.inspect(|(key, _)| {
+            in_runs.remove(key);
+            overruled.extend(waiting.contains_key(key).then(|| key.clone()));
+        });
         let mut sources: Vec<Source<'_>> = vec![Box::new(newest.map(Ok))];
         sources.push(Box::new(self.fresh.iter().map(|(key, value)| Ok((key.clone(), value.clone())))));
         for run in self.runs[kept..].iter().rev() {
@@ -131,8 +206,14 @@ impl Shelf {
         let name = run::write(&*file, number, entries)?;
         self.runs.truncate(kept);
         self.runs.push(Arc::new(Run::open(file, name)?));
-        self.fresh.clear();
         self.fresh_bytes = 0;
+        overruled.iter().for_each(|key| drop(self.fresh.remove(key)));
+        for (key, value) in std::mem::take(&mut self.fresh) {
+            if let Some(value) = value {
+                self.kept.put(key, value);
+            }
+        }
+        self.kept.shrink(self.memory_bytes);
         Ok(())
     }
 
@@ -202,7 +283,7 @@ mod tests {
     const DIR: &str = "/shelf";
 
     fn open(disk: &SimDisk, names: &[Name]) -> io::Result<Shelf> {
-        Shelf::open(disk.shared(), Path::new(DIR).to_owned(), names)
+        Shelf::open(disk.shared(), Path::new(DIR).to_owned(), names, 20_000)
     }
 
     fn all(shelf: &Shelf, from: &str) -> Vec<(Box<str>, Vec<u8>)> {
@@ -224,7 +305,7 @@ mod tests {
     enum Act {
         Put(u16, u8),
         Remove(u16),
-        Settle,
+        Settle(BTreeMap<u16, u8>),
         Reopen,
     }
 
@@ -232,7 +313,7 @@ mod tests {
         let act = prop_oneof![
             12 => (0..300_u16, any::<u8>()).prop_map(|(key, turn)| Act::Put(key, turn)),
             3 => (0..300_u16).prop_map(Act::Remove),
-            1 => Just(Act::Settle),
+            1 => prop::collection::btree_map(0..300_u16, any::<u8>(), 0..20).prop_map(Act::Settle),
             1 => Just(Act::Reopen),
         ];
         prop::collection::vec(act, 0..250)
@@ -257,7 +338,13 @@ mod tests {
                         shelf.put(&name, None).expect("the disk works");
                         plain.remove(&name);
                     }
-                    Act::Settle => settle(&mut shelf),
+                    Act::Settle(newest) => {
+                        let newest = newest.into_iter().map(|(key, turn)| (format!("k{key:04}").into(), value(key, turn)));
+                        let newest: Vec<(Box<str>, Vec<u8>)> = newest.collect();
+                        plain.extend(newest.iter().cloned());
+                        let entries = newest.into_iter().map(|(name, value)| (name, Some(value)));
+                        shelf.settle(entries.collect::<Vec<Entry>>().into_iter()).expect("the disk works");
+                    }
                     Act::Reopen => {
                         settle(&mut shelf);
                         shelf.remove_others().expect("the disk works");

@@ -60,12 +60,21 @@ pub enum Opened {
 /// Before this character stand the keys that are no record's: ids hold no control characters.
 const RECORDS: &str = "\u{2}";
 
+/// How many bytes derived state may take in memory, about.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// Records as they lie on disk, that wait to be written or were lately.
+    pub packed: usize,
+    /// The cache of the indices.
+    pub indices: u64,
+}
+
 /// Derived state on disk.
 pub struct Store {
     shelf: Mutex<Shelf>,
     /// `None` until something is to be put into them, in a store that has none yet.
     indices: OnceLock<Indices>,
-    cache_bytes: u64,
+    index_bytes: u64,
     dir: PathBuf,
     disk: Arc<dyn Disk>,
 }
@@ -75,11 +84,11 @@ impl Store {
     ///
     /// # Errors
     /// If not even an empty one can be made.
-    pub fn open(disk: Arc<dyn Disk>, dir: &Path, cache_bytes: u64) -> Result<(Self, Opened), StateError> {
+    pub fn open(disk: Arc<dyn Disk>, dir: &Path, memory: Memory) -> Result<(Self, Opened), StateError> {
         let checkpoint = Checkpoint::read(&*disk, dir);
         let fresh = checkpoint.is_none() && !dir.exists();
         if let Some(checkpoint) = checkpoint {
-            match Self::open_at(&disk, dir, cache_bytes, &checkpoint) {
+            match Self::open_at(&disk, dir, memory, &checkpoint) {
                 Ok(Some(store)) => return Ok((store, Opened::At(Box::new(checkpoint)))),
                 Ok(None) => tracing::warn!("derived state has lost some of what its checkpoint stands for"),
                 Err(why) => tracing::warn!(error = &why as &dyn std::error::Error, "derived state does not open"),
@@ -88,17 +97,14 @@ impl Store {
         let aside = if fresh { None } else { Some(Self::put_aside(&*disk, dir)?) };
         let made = disk.create_dir(dir).and_then(|()| fs::create_dir_all(dir));
         made.map_err(|source| StateError::Io { doing: "make", path: dir.to_owned(), source })?;
-        Ok((Self::over(&disk, dir, cache_bytes, &Checkpoint::default())?, Opened::Nothing { aside }))
+        Ok((Self::over(&disk, dir, memory, &Checkpoint::default())?, Opened::Nothing { aside }))
     }
 
-    fn over(disk: &Arc<dyn Disk>, dir: &Path, cache_bytes: u64, checkpoint: &Checkpoint) -> Result<Self, StateError> {
-        let shelf = Shelf::open(disk.clone(), dir.to_owned(), &checkpoint.runs).map_err(|source| StateError::Io {
-            doing: "open the runs in",
-            path: dir.to_owned(),
-            source,
-        })?;
-        let (shelf, indices) = (Mutex::new(shelf), OnceLock::new());
-        Ok(Store { shelf, indices, cache_bytes, dir: dir.to_owned(), disk: disk.clone() })
+    fn over(disk: &Arc<dyn Disk>, dir: &Path, memory: Memory, checkpoint: &Checkpoint) -> Result<Self, StateError> {
+        let shelf = Shelf::open(disk.clone(), dir.to_owned(), &checkpoint.runs, memory.packed);
+        let failed = |source| StateError::Io { doing: "open the runs in", path: dir.to_owned(), source };
+        let (shelf, indices) = (Mutex::new(shelf.map_err(failed)?), OnceLock::new());
+        Ok(Store { shelf, indices, index_bytes: memory.indices, dir: dir.to_owned(), disk: disk.clone() })
     }
 
     /// Opens what a checkpoint stands for; `None` if not all of it is there.
@@ -108,12 +114,12 @@ impl Store {
     fn open_at(
         disk: &Arc<dyn Disk>,
         dir: &Path,
-        cache_bytes: u64,
+        memory: Memory,
         checkpoint: &Checkpoint,
     ) -> Result<Option<Self>, StateError> {
-        let store = Self::over(disk, dir, cache_bytes, checkpoint)?;
+        let store = Self::over(disk, dir, memory, checkpoint)?;
         let Some(due) = checkpoint.indexed else { return Ok(Some(store)) };
-        let found = Indices::open(dir, cache_bytes)?;
+        let found = Indices::open(dir, memory.indices)?;
         let holds = found.hold(due)?;
         store.indices.get_or_init(|| found);
         Ok(holds.then_some(store))
@@ -128,7 +134,7 @@ impl Store {
         if let Some(indices) = self.indices.get() {
             return Ok(indices);
         }
-        let opened = Indices::open(&self.dir, self.cache_bytes)?;
+        let opened = Indices::open(&self.dir, self.index_bytes)?;
         Ok(self.indices.get_or_init(|| opened))
     }
 
@@ -152,7 +158,9 @@ impl Store {
     /// If it cannot be read, or is not what was written.
     pub fn record(&self, id: &str) -> Result<Option<Record>, StateError> {
         let Some(bytes) = self.get(id)? else { return Ok(None) };
-        packed::record(halves(id, &bytes)?.0).map(Some).map_err(|source| unread(id, source))
+        let (record, line) = halves(id, &bytes)?;
+        let said = packed::said(line).ok_or_else(|| unread(id, CodecError::NotCanonical))?;
+        packed::record(record, |entry| said.get(entry).copied()).map(Some).map_err(|source| unread(id, source))
     }
 
     /// A record's line.
@@ -171,7 +179,9 @@ impl Store {
     pub fn whole(&self, id: &str) -> Result<Option<(Record, Line)>, StateError> {
         let Some(bytes) = self.get(id)? else { return Ok(None) };
         let (record, line) = halves(id, &bytes)?;
-        Ok(Some((packed::record(record).map_err(|source| unread(id, source))?, line_of(id, line)?)))
+        let line = line_of(id, line)?;
+        let record = packed::record(record, |entry| line.entries().get(entry).map(|entry| entry.said));
+        Ok(Some((record.map_err(|source| unread(id, source))?, line)))
     }
 
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StateError> {

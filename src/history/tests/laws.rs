@@ -77,7 +77,7 @@ proptest! {
             let (record, _) = merge::fold(&events[..upto], &story.book);
             let then = reader.clone().at(Position::Seq(events[upto - 1].seq));
             let told = then.story(&RecordId::new("deal/1").expect("good")).expect("sound").expect("known").record;
-            prop_assert_eq!(told, record);
+            prop_assert_eq!(&*told, &record);
         }
     }
 
