@@ -31,7 +31,12 @@ impl Engine {
     ///
     /// Where the log is damaged an item says so, and the next one comes from behind the damage.
     pub fn stored(&self) -> impl Iterator<Item = Result<(Event, Stored), EngineError>> + '_ {
-        self.inner.log.scan(Seq(1)).map(|stored| {
+        self.stored_after(Seq(0))
+    }
+
+    /// As [`Engine::stored`], from the event behind this sequence on.
+    pub fn stored_after(&self, seq: Seq) -> impl Iterator<Item = Result<(Event, Stored), EngineError>> + '_ {
+        self.inner.log.scan(seq.next()).map(|stored| {
             let stored = stored?;
             let event = parse(&self.inner.key, stored.seq, &stored.header, &stored.payload)?;
             Ok((event, stored))

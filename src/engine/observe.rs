@@ -113,6 +113,11 @@ impl Engine {
         let at = core.book.on_side(&ask.side, now);
         let known_link = origin_of(&state, &ask.side).link;
         let own_ids = core.has_own_ids(&ask.side);
+        // Asked under an id that a known merger ended, a side that names the survivor tells of no other one.
+        let ended = |link: &str| state.side(&ask.side).is_some_and(|side| side.gone.iter().any(|gone| **gone == *link));
+        let now_under = Ask { link: known_link.clone(), ..ask.clone() };
+        let ask =
+            if own_ids && known_link.is_some() && ask.link.as_deref().is_some_and(ended) { &now_under } else { ask };
         let asked = if own_ids { ask.link.clone() } else { known_link.clone() };
         let unread = state.side(&ask.side).map(|state| state.unread.clone()).unwrap_or_default();
         let moved = !unread.is_empty() || matches!((&asked, &seen.link), (Some(old), Some(new)) if old != new);

@@ -110,7 +110,9 @@ fn existence_put(record: &Record, alive: bool, side: &str, state: Option<&SideSt
         Some(winner) => state.parked(EXISTENCE, &winner.said).is_some(),
         None => state.parks.iter().any(|park| *park.field == *EXISTENCE),
     });
-    if parked || !alive && winner.is_some_and(|winner| *winner.origin.side == *side) {
+    // A side that deleted it itself need not be told so; one whose newest word was to bring it back, and was overruled, has to.
+    let by_itself = |winner: &Candidate| *winner.origin.side == *side && winner.value == Value::bool(false);
+    if parked || !alive && winner.is_some_and(by_itself) {
         return None;
     }
     let carries = known.map(|field| field.candidates.iter().map(|candidate| candidate.said).collect());

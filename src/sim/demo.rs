@@ -121,6 +121,7 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<Repo
         begins: Millis(1_750_000_000_000),
         checkpoint_every: 2_000,
         disk: None,
+        key: None,
     };
     let world = World::new(setting)?;
     let script = Script::new(options.records, true, chance.fork());

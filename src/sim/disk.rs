@@ -15,7 +15,10 @@ use std::{
     },
 };
 
-use crate::log::disk::{Disk, DiskFile, DiskLock, LockError};
+use crate::{
+    clock::HandClock,
+    log::disk::{Disk, DiskFile, DiskLock, LockError},
+};
 
 const SECTOR_BYTES: usize = 512;
 
@@ -69,6 +72,8 @@ struct Inner {
     reads: u64,
     bad_read: Option<u64>,
     free_bytes: Option<u64>,
+    /// How long a sync takes, in milliseconds of this clock.
+    slow: Option<(HandClock, i64)>,
 }
 
 #[derive(Default, Clone)]
@@ -227,9 +232,15 @@ impl SimDisk {
         inner.bad_read = Some(inner.reads + nth);
     }
 
+    /// Lets every sync take so many milliseconds of a clock.
+    pub fn slow_down(&self, clock: &HandClock, millis: i64) {
+        locked(&self.0).slow = Some((clock.clone(), millis));
+    }
+
     /// Ends all trouble.
     pub fn heal(&self) {
-        locked(&self.0).trouble = None;
+        let mut inner = locked(&self.0);
+        (inner.trouble, inner.slow) = (None, None);
     }
 
     /// Says that so many bytes may still be written; nothing that is written makes it less.
@@ -444,6 +455,9 @@ impl DiskFile for SimFile {
         drop(locked(&self.disk.1));
         let mut inner = locked(&self.disk.0);
         inner.syncs += 1;
+        if let Some((clock, millis)) = &inner.slow {
+            clock.advance(*millis);
+        }
         inner.resyncs += u64::from(self.failed.load(Ordering::Relaxed));
         let fate = inner.operation(false);
         let crashed = matches!(inner.trouble, Some((_, Trouble::Crash)));

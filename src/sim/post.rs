@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// What a webhook says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
     /// A record was made, with these fields.
     Created,
@@ -19,6 +19,10 @@ pub enum Said {
     Changed,
     /// A record was deleted.
     Deleted,
+    /// A deleted record is back.
+    Restored,
+    /// Another record was merged into this one.
+    Merged(RecordId),
 }
 
 /// One webhook.
@@ -106,6 +110,22 @@ impl Post {
     /// They stay under way until [`Post::acknowledge`]: who does not answer a webhook gets it again.
     pub fn arrived(&self, now: Millis) -> Vec<Webhook> {
         self.under_way.range(..=(now, u64::MAX)).map(|(_, webhook)| webhook.clone()).collect()
+    }
+
+    /// How many are under way.
+    pub fn waiting(&self) -> usize {
+        self.under_way.len()
+    }
+
+    /// One of those under way, by its number among them in order of their arrival.
+    pub fn nth(&self, nth: usize) -> Option<&Webhook> {
+        self.under_way.values().nth(nth)
+    }
+
+    /// Takes one of those under way off it, by its number among them.
+    pub fn take(&mut self, nth: usize) -> Option<Webhook> {
+        let key = *self.under_way.keys().nth(nth)?;
+        self.under_way.remove(&key)
     }
 
     /// Notes that what has arrived by `now` was answered.

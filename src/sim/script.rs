@@ -61,6 +61,7 @@ pub fn crm() -> Manners {
     Manners {
         name: SideName::new("crm").expect("a good name"),
         first_id: 541_935_488_000,
+        own_ids: false,
         ahead: 1_700,
         names_us: true,
         webhook_a_field: true,
@@ -75,6 +76,7 @@ pub fn portal() -> Manners {
     Manners {
         name: SideName::new("portal").expect("a good name"),
         first_id: 7_000,
+        own_ids: false,
         ahead: -900,
         names_us: false,
         webhook_a_field: false,

@@ -1,6 +1,6 @@
 //! A pretend side: records under its own ids, with the time, the author and the past of every field.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     ledger::{By, Journal},
@@ -19,8 +19,10 @@ use crate::{
 pub struct Manners {
     /// Its name.
     pub name: SideName,
-    /// The first of its own ids.
+    /// The number before the first of its own ids.
     pub first_id: u64,
+    /// Whether its records go by its own ids, as `KIND/SIDE:ID`; else by the names that all sides share.
+    pub own_ids: bool,
     /// How far its clock is ahead of ours, in milliseconds.
     pub ahead: i64,
     /// Whether its webhooks and its history name us as the author of our writes.
@@ -52,12 +54,20 @@ pub struct Held {
     fields: BTreeMap<FieldName, Property>,
     modified: Millis,
     deleted: bool,
+    /// The record into which it was merged.
+    into: Option<RecordId>,
+    /// The ids of those that were merged into it.
+    merged: Vec<Box<str>>,
 }
 
 /// A pretend side.
 pub struct Side {
     manners: Manners,
     clock: HandClock,
+    /// How far its clock is ahead of ours, in milliseconds.
+    ahead: i64,
+    /// What writes under which key have made, where records go by ids of their own.
+    made: BTreeMap<String, RecordId>,
     records: BTreeMap<RecordId, Held>,
     ids: u64,
     outgoing: Vec<Webhook>,
@@ -78,8 +88,9 @@ pub enum Took {
 impl Side {
     /// A side without records, under the world's clock.
     pub fn new(manners: Manners, clock: HandClock, journal: Journal) -> Self {
-        let ids = manners.first_id;
-        Side { manners, clock, records: BTreeMap::new(), ids, outgoing: Vec::new(), journal }
+        let (ids, ahead) = (manners.first_id, manners.ahead);
+        let (records, made) = (BTreeMap::new(), BTreeMap::new());
+        Side { manners, clock, ahead, made, records, ids, outgoing: Vec::new(), journal }
     }
 
     /// The side's name.
@@ -89,7 +100,49 @@ impl Side {
 
     /// The present time by the side's clock.
     pub fn now(&self) -> Millis {
-        self.clock.now().plus(self.manners.ahead)
+        self.clock.now().plus(self.ahead)
+    }
+
+    /// How far its clock is ahead of ours, in milliseconds.
+    pub fn ahead(&self) -> i64 {
+        self.ahead
+    }
+
+    /// Puts its clock forward, or back.
+    pub fn set_ahead(&mut self, ahead: i64) {
+        self.ahead = ahead;
+    }
+
+    /// Whether its records go by its own ids.
+    pub fn has_own_ids(&self) -> bool {
+        self.manners.own_ids
+    }
+
+    /// Its record with one of its own ids, or the one into which that was merged.
+    pub fn by_id(&self, kind: &str, id: &str) -> Option<RecordId> {
+        let mut record = RecordId::on_side(kind, &self.manners.name, id).ok()?;
+        while let Some(into) = &self.records.get(&record)?.into {
+            record = into.clone();
+        }
+        Some(record)
+    }
+
+    /// The name of the next record that it makes, where records go by its own ids.
+    pub fn next_name(&self, kind: &str) -> RecordId {
+        let id = (self.ids + 1).to_string();
+        RecordId::on_side(kind, &self.manners.name, &id).expect("a number is a good id")
+    }
+
+    /// The record that a write under this key has made.
+    pub fn made_by(&self, key: &str) -> Option<RecordId> {
+        let record = self.made.get(key)?;
+        let id = self.id_of(record)?;
+        self.by_id(record.kind(), &id)
+    }
+
+    /// All records that it ever had, with those that were deleted or merged away.
+    pub fn all(&self) -> impl Iterator<Item = &RecordId> {
+        self.records.keys()
     }
 
     /// The records that it has.
@@ -111,6 +164,18 @@ impl Side {
     pub fn shows(&self, record: &str, field: &str) -> Value {
         let property = self.records.get(record).filter(|held| !held.deleted).and_then(|held| held.fields.get(field));
         property.map_or_else(Value::null, |property| property.value.clone())
+    }
+
+    /// What a field showed last, also of a record that was deleted; null if it was never set.
+    pub fn kept(&self, record: &str, field: &str) -> Value {
+        let property = self.records.get(record).and_then(|held| held.fields.get(field));
+        property.map_or_else(Value::null, |property| property.value.clone())
+    }
+
+    /// The record of a kind that shows this value, if it has one.
+    pub fn find(&self, kind: &str, field: &str, value: &Value) -> Option<RecordId> {
+        let all = self.records().filter(|record| record.kind() == kind);
+        all.filter(|record| self.shows(record, field) == *value).min().cloned()
     }
 
     /// The webhooks since the last call, in the order in which they left.
@@ -143,6 +208,51 @@ impl Side {
             self.journal.gone(&self.manners.name, record, at, By::User);
             self.tell(Said::Deleted, record, Vec::new(), at, author);
         }
+    }
+
+    /// A user brings a deleted record back as it was; false: it is not one that could be.
+    pub fn restore(&mut self, record: &RecordId, author: &Author) -> bool {
+        let at = self.stamp(record);
+        let Some(held) = self.records.get_mut(record).filter(|held| held.deleted && held.into.is_none()) else {
+            return false;
+        };
+        (held.deleted, held.modified) = (false, at);
+        self.tell(Said::Restored, record, Vec::new(), at, author);
+        true
+    }
+
+    /// A user merges two records: the survivor keeps what it has, and takes over what only the other one has; false: it
+    /// has not both.
+    pub fn merge(&mut self, survivor: &RecordId, loser: &RecordId, author: &Author) -> bool {
+        if survivor == loser || !self.has(survivor) || !self.has(loser) {
+            return false;
+        }
+        let at = self.stamp(survivor).max(self.stamp(loser));
+        let gone = self.records.get_mut(loser).expect("it has both");
+        (gone.deleted, gone.modified, gone.into) = (true, at, Some(survivor.clone()));
+        let gone = gone.clone();
+        let missing = |(field, property): (&FieldName, &Property)| {
+            self.shows(survivor, field).is_null().then(|| (field.clone(), property.value.clone()))
+        };
+        let missing: Vec<_> = gone.fields.iter().filter_map(missing).collect();
+        let held = self.records.get_mut(survivor).expect("it has both");
+        held.merged.extend([gone.id].into_iter().chain(gone.merged));
+        held.modified = at;
+        self.tell(Said::Merged(loser.clone()), survivor, Vec::new(), at, author);
+        self.tell(Said::Deleted, loser, Vec::new(), at, author);
+        let changed = self.put(survivor, &missing, at, author, By::User);
+        self.tell(Said::Changed, survivor, changed, at, author);
+        true
+    }
+
+    /// Takes a write of ours that makes a record under an id of the side's own; the same order again makes another one.
+    pub fn write_new(&mut self, kind: &str, key: &str, set: &[(FieldName, Value)]) -> (RecordId, Took) {
+        let record = self.next_name(kind);
+        let took = self.write(&record, true, set);
+        if matches!(took, Took::Effect(..)) {
+            self.made.insert(key.to_owned(), record.clone());
+        }
+        (record, took)
     }
 
     /// Takes a write of ours that deletes the record.
@@ -188,6 +298,11 @@ impl Side {
         Took::Effect(at, formed)
     }
 
+    /// The ids of the records that were merged into one.
+    pub fn merged_into(&self, record: &str) -> Vec<Box<str>> {
+        self.records.get(record).map(|held| held.merged.clone()).unwrap_or_default()
+    }
+
     /// All that the side knows of a record's fields; `None`: it has no such record.
     pub fn read(&self, record: &str) -> Option<(Box<str>, Millis, Option<Vec<SeenField>>)> {
         let held = self.records.get(record)?;
@@ -199,7 +314,14 @@ impl Side {
             author: property.author.clone(),
             earlier: property.earlier.iter().rev().cloned().collect(),
         };
-        Some((held.id.clone(), held.modified, (!held.deleted).then(|| held.fields.iter().map(seen).collect())))
+        let mut fields: Vec<SeenField> = held.fields.iter().map(seen).collect();
+        if self.manners.own_ids {
+            // Such a side is asked for its fields by name, and says of each that is empty that it is.
+            let known: BTreeSet<&FieldName> = self.records.values().flat_map(|held| held.fields.keys()).collect();
+            let empty = known.into_iter().filter(|field| !held.fields.contains_key(*field));
+            fields.extend(empty.map(|field| SeenField::plain(field.clone(), Value::null(), None)));
+        }
+        Some((held.id.clone(), held.modified, (!held.deleted).then_some(fields)))
     }
 
     fn our_name(&self) -> Author {
@@ -214,8 +336,9 @@ impl Side {
 
     fn make(&mut self, record: &RecordId, at: Millis) {
         self.ids += 1;
-        let held = Held { id: self.ids.to_string().into(), fields: BTreeMap::new(), modified: at, deleted: false };
-        self.records.insert(record.clone(), held);
+        let id = self.ids.to_string().into();
+        let (fields, merged) = (BTreeMap::new(), Vec::new());
+        self.records.insert(record.clone(), Held { id, fields, modified: at, deleted: false, into: None, merged });
     }
 
     fn remove(&mut self, record: &str, at: Millis) -> bool {
@@ -263,8 +386,17 @@ impl Side {
             return;
         }
         let link = self.records[record].id.clone();
-        let one = |set| Webhook { said, record: record.clone(), link: link.clone(), set, at, author: author.clone() };
-        if self.manners.webhook_a_field && said == Said::Changed {
+        let a_field = self.manners.webhook_a_field && said == Said::Changed;
+        let (record, author) = (record.clone(), author.clone());
+        let one = |set| Webhook {
+            said: said.clone(),
+            record: record.clone(),
+            link: link.clone(),
+            set,
+            at,
+            author: author.clone(),
+        };
+        if a_field {
             let each: Vec<Webhook> = set.into_iter().map(|word| one(vec![word])).collect();
             self.outgoing.extend(each);
         } else {

@@ -12,15 +12,16 @@ use super::{
     capture,
     connector::Line,
     ledger::Journal,
-    post::{Faults, Post},
+    post::{Faults, Post, Webhook},
     side::{Manners, Side},
 };
 use crate::{
     clock::{Clock, HandClock, Millis},
     engine::{Engine, EngineError, Opening, Said},
     event::{Author, Detail, Draft, Kind, Origin},
-    id::{FieldName, RecordId, SideName},
+    id::{FieldName, RecordId, SideName, TenantKey},
     log::disk::Disk,
+    manifest::Manifest,
     send::{Connector, Sender, Settings, Stepped, chance::Chance},
     value::Value,
 };
@@ -43,6 +44,21 @@ pub struct Setting {
     pub checkpoint_every: u64,
     /// The disk; `None`: the machine's.
     pub disk: Option<Arc<dyn Disk>>,
+    /// The tenant's key, where everything has to follow from the seed; `None`: one from the operating system.
+    pub key: Option<TenantKey>,
+}
+
+/// The engine's own clock: how far it is ahead of the true one can be turned.
+#[derive(Clone)]
+struct OwnClock {
+    clock: HandClock,
+    ahead: HandClock,
+}
+
+impl Clock for OwnClock {
+    fn now(&self) -> Millis {
+        self.clock.now().plus(self.ahead.now().0)
+    }
 }
 
 /// One side with its ways to and from us.
@@ -71,6 +87,8 @@ pub struct Heard {
 pub struct World {
     /// The hand-turned clock.
     pub clock: HandClock,
+    /// How far the engine's clock is ahead of it, in milliseconds: nothing, unless somebody turns it.
+    pub ahead: HandClock,
     /// The sides with their ways.
     pub places: Vec<Place>,
     /// What the sides took in.
@@ -126,6 +144,7 @@ impl World {
         let runtime = runtime();
         let mut world = World {
             clock,
+            ahead: HandClock::at(Millis(0)),
             places,
             journal,
             heard: Heard::default(),
@@ -135,6 +154,8 @@ impl World {
             runtime,
         };
         world.open()?;
+        // A store that was given its key awaits its rules.
+        world.engine().apply_manifest(&world.setting.manifest)?;
         world.measure_clocks()?;
         Ok(world)
     }
@@ -146,8 +167,12 @@ impl World {
     pub fn open(&mut self) -> Result<Opening, EngineError> {
         let mut builder = Engine::builder(&self.setting.store)
             .manifest(&self.setting.manifest)
-            .clock(self.clock.clone())
+            .clock(OwnClock { clock: self.clock.clone(), ahead: self.ahead.clone() })
             .checkpoint_every(self.setting.checkpoint_every);
+        if let Some(key) = &self.setting.key {
+            builder = builder
+                .adopt(Manifest::parse(&self.setting.manifest).map_err(EngineError::Manifest)?.tenant, key.clone());
+        }
         if let Some(disk) = &self.setting.disk {
             builder = builder.disk(disk.clone());
         }
@@ -164,6 +189,15 @@ impl World {
     /// Puts another disk under the store, such as the one that a power cut leaves, for when it is next opened.
     pub fn set_disk(&mut self, disk: Arc<dyn Disk>) {
         self.setting.disk = Some(disk);
+    }
+
+    /// Puts another manifest in force, now and whenever the store is opened.
+    ///
+    /// # Errors
+    /// If it has faults, or the store fails.
+    pub fn apply_manifest(&mut self, text: &str) -> Result<bool, EngineError> {
+        text.clone_into(&mut self.setting.manifest);
+        self.engine().apply_manifest(text)
     }
 
     /// Ends the engine as a crash would: nothing is closed, no checkpoint is made.
@@ -258,18 +292,74 @@ impl World {
         Ok(())
     }
 
+    /// Takes in one webhook of a side, by its number among those under way; with `keep` it comes once more.
+    ///
+    /// # Errors
+    /// If the store fails; then it stays under way.
+    pub fn arrive(&mut self, at: usize, nth: usize, keep: bool) -> Result<Option<Webhook>, EngineError> {
+        let place = &mut self.places[at];
+        let Some(webhook) = place.post.nth(nth).cloned() else { return Ok(None) };
+        let draft = capture::statement(&place.name, webhook.clone());
+        for said in self.engine.as_ref().expect("the engine is open").say(vec![draft])? {
+            match said {
+                Said::New { .. } => self.heard.new += 1,
+                Said::Duplicate => self.heard.duplicates += 1,
+            }
+        }
+        if !keep {
+            self.places[at].post.take(nth);
+        }
+        Ok(Some(webhook))
+    }
+
+    /// Lets the sender of one side do what is due.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn send_to(&self, at: usize) -> Result<Stepped, EngineError> {
+        let place = &self.places[at];
+        let stepped = match place.line.may_hang() {
+            false => Some(self.runtime.block_on(place.sender().step())),
+            true => self.runtime.block_on(step_or_hang(place)),
+        };
+        Ok(stepped.transpose()?.unwrap_or_default())
+    }
+
+    /// Lets the sender of one side make one round of calls; several lead to what [`World::send_to`] does.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn round_to(&self, at: usize) -> Result<Stepped, EngineError> {
+        self.runtime.block_on(self.places[at].sender().round())
+    }
+
+    /// When the sender of one side has something to do next, by the engine's clock.
+    ///
+    /// # Errors
+    /// If the engine has stopped.
+    pub fn next_of(&self, at: usize) -> Result<Option<Millis>, EngineError> {
+        self.places[at].sender().next()
+    }
+
+    /// Reads these records of one side back; returns how many could not be read.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn read_back(&self, at: usize, records: &[RecordId]) -> Result<usize, EngineError> {
+        let place = &self.places[at];
+        let ask = |record: &RecordId| (record.clone(), place.side().id_of(record));
+        let asked: Vec<_> = records.iter().map(ask).collect();
+        Ok(self.runtime.block_on(place.sender().reconcile(&asked))?.len())
+    }
+
     /// Lets the senders do what is due; returns whether they did anything.
     ///
     /// # Errors
     /// If the store fails.
     pub fn send(&self) -> Result<bool, EngineError> {
         let mut any = false;
-        for place in &self.places {
-            let stepped = match place.line.may_hang() {
-                false => Some(self.runtime.block_on(place.sender().step())),
-                true => self.runtime.block_on(step_or_hang(place)),
-            };
-            any |= stepped.transpose()?.is_some_and(|stepped| !stepped.is_idle());
+        for at in 0..self.places.len() {
+            any |= !self.send_to(at)?.is_idle();
         }
         Ok(any)
     }

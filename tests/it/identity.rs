@@ -296,6 +296,29 @@ fn two_deliveries_of_a_merge_with_a_third_id_and_a_late_edit_to_the_loser() {
     world.assert_rebuilds();
 }
 
+/// The id that a merger ended is the lesser one, so the record goes by it: every reconciliation asked under it, was told the
+/// survivor's id, and took that for another merger.
+#[test]
+fn a_merger_that_is_known_is_no_news_to_whoever_reads_under_the_ended_id() {
+    let world = World::new("reviewed");
+    world.say("crm", "1", 100_000, &[("email", "ana@example.com"), ("phone", "1")]);
+    world.say("crm", "2", 110_000, &[("email", "bo@example.com"), ("phone", "2")]);
+    world.merge("2", "1", 150_000);
+    let shown = |name: &str, value: &str| SeenField::plain(field(name), Value::text(value), Some(Millis(110_000)));
+    let fields = vec![shown("email", "bo@example.com"), shown("phone", "2")];
+    let seen =
+        Seen { found: true, link: Some("2".into()), fields, modified: Some(Millis(150_000)), merged: vec!["1".into()] };
+    world.engine().observe(&side("crm"), &id("contact/crm:2"), seen.clone()).expect("it is told");
+    let (record, link) = world.engine().linked("crm", &[id("contact/crm:2")]).expect("open").remove(0);
+    assert_eq!((&*record, link.as_deref()), ("contact/crm:1", Some("2")));
+    let before = world.engine().last();
+    for _ in 0..3 {
+        world.clock.advance(60_000);
+        world.engine().observe(&side("crm"), &record, seen.clone()).expect("it is told");
+    }
+    assert_eq!(world.engine().last(), before, "nothing is new");
+}
+
 #[test]
 fn a_merger_that_only_a_reading_tells_of_is_one_too() {
     let world = World::new("reviewed");

@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-use proptest::{prelude::*, test_runner::FileFailurePersistence};
+use proptest::{prelude::*, strategy::ValueTree, test_runner::FileFailurePersistence};
 use syncline::{
     clock::{HandClock, Hlc, Millis},
     engine::Engine,
@@ -18,10 +18,12 @@ use syncline::{
     merge::Existence,
     rulebook::{EXISTENCE, PERSON, Rulebook},
     send::chance::Chance,
+    sim::disk::SimDisk,
 };
 
 use crate::{
     merged::{folded, logged, without_merged_texts},
+    orders,
     reference::{self, Plain},
     suites,
     telling::{side, value},
@@ -413,4 +415,42 @@ proptest! {
         judged(&rebuilt, &events)?;
         prop_assert_eq!(hashes(&rebuilt), hashes(&straight));
     }
+}
+
+/// Statements of which whole stores are told every order.
+const FEW: usize = 4;
+
+/// Tells whole stores a few statements in every order; returns how many orders there were.
+fn tell_stores_in_every_order(seed: u64) -> u64 {
+    let acts =
+        prop::collection::vec(act(), 2..=FEW).new_tree(&mut orders::runner(seed)).expect("never refused").current();
+    let told = told(&acts);
+    let events: Vec<Event> = told.iter().map(|sealed| sealed.event.clone()).collect();
+    let (mut count, mut due) = (0, None);
+    orders::every_order(told.len(), &mut |order| {
+        let (dir, disk) = (tempfile::tempdir().expect("a directory"), SimDisk::new());
+        let builder = Engine::builder(dir.path()).adopt("acme", KEY).clock(HandClock::at(Millis(1_000_000)));
+        let engine = builder.disk(disk.shared()).open().expect("it opens").0;
+        engine.take(vec![first("manual")]).expect("it is taken");
+        for at in order {
+            engine.take(vec![told[*at].clone()]).expect("it is taken");
+        }
+        let found = hashes(&engine);
+        if due.is_none() {
+            judged(&engine, &events).unwrap_or_else(|why| panic!("seed {seed}: {why}\n{acts:#?}"));
+        }
+        assert_eq!(&found, due.get_or_insert_with(|| found.clone()), "seed {seed}, in the order {order:?}: {acts:#?}");
+        count += 1;
+    });
+    count
+}
+
+#[test]
+fn every_order_of_a_few_statements_makes_the_same_store() {
+    let orders = suites::until(suites::cases(150, 2_000, 50_000), tell_stores_in_every_order);
+    suites::reached(
+        "identity_laws",
+        orders,
+        "convergence schedules of whole stores: all orders of up to four statements",
+    );
 }

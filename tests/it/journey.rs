@@ -47,6 +47,7 @@ pub fn world_on(seed: u64, faults: Faults, checkpoint_every: u64, disk: Option<A
         begins: Millis(1_750_000_000_000),
         checkpoint_every,
         disk,
+        key: None,
     };
     (dir, World::new(setting).expect("a new store opens"))
 }

@@ -153,6 +153,7 @@ fn lives(parts: &[&Part], seed: u64, edits: u64) {
     let manners = |(at, part): (usize, &&Part)| Manners {
         name: SideName::new(part.name).expect("a name"),
         first_id: 1_000 * (at as u64 + 1),
+        own_ids: false,
         ahead: part.ahead,
         names_us: part.names_us,
         webhook_a_field: at % 2 == 0,
@@ -169,6 +170,7 @@ fn lives(parts: &[&Part], seed: u64, edits: u64) {
         begins: Millis(1_750_000_000_000),
         checkpoint_every: 200,
         disk: None,
+        key: None,
     };
     let mut world = World::new(setting).expect("a new store opens");
     let mut chance = Chance::new(seed ^ 0xabcd);

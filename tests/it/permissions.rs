@@ -321,7 +321,7 @@ const ENGINE: &[(&str, &[&str])] = &[
     ),
     (
         "carries whole stores and proves them sound",
-        &["audit", "numbered", "numbered_event", "stored", "tenant_key", "waiting"],
+        &["audit", "numbered", "numbered_event", "stored", "stored_after", "tenant_key", "waiting"],
     ),
     (
         "runs the store, and tells nothing of any record but how many there are",

@@ -132,6 +132,7 @@ fn killed_world(seed: u64, checkpoint_every: u64) -> (TempDir, PathBuf, HandCloc
         begins: BEGIN,
         checkpoint_every,
         disk: None,
+        key: None,
     };
     let mut world = World::new(setting).expect("a new store opens");
     let mut script = Script::new(20, true, Chance::new(seed));

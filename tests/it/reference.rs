@@ -1,11 +1,15 @@
 //! What a fold of one record must give, worked out in the most obvious way.
 //!
 //! It shares the words (events, values, the rulebook) with the engine and nothing of its merge. Every relation is
-//! a square of truth values, closed by three nested loops; nothing is remembered between two questions.
+//! a square of truth values, closed as it is taught in school; what is remembered is a relation that was worked out before.
 
 mod judge;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 use syncline::{
     clock::Millis,
@@ -45,7 +49,7 @@ pub struct PlainField {
 }
 
 /// Folds the events of one record.
-pub fn fold(events: &[Event], book: &Rulebook) -> Plain {
+pub fn fold<'a>(events: impl IntoIterator<Item = &'a Event>, book: &Rulebook) -> Plain {
     let (told, waiting) = told(events, book);
     let reading = Reading::of(told, book);
     let (words, shown) = reading.walk_all();
@@ -75,9 +79,9 @@ fn speaks(kind: Kind) -> bool {
 }
 
 /// The statements that count, one copy of each, and how many wait.
-fn told<'a>(events: &'a [Event], book: &Rulebook) -> (Vec<&'a Event>, usize) {
+fn told<'a>(events: impl IntoIterator<Item = &'a Event>, book: &Rulebook) -> (Vec<&'a Event>, usize) {
     let mut copies: BTreeMap<SaidId, &Event> = BTreeMap::new();
-    for event in events.iter().filter(|event| !book.is_void(&event.header.said)) {
+    for event in events.into_iter().filter(|event| !book.is_void(&event.header.said)) {
         let kept = copies.entry(event.header.said).or_insert(event);
         if event.content() < kept.content() {
             *kept = event;
@@ -100,19 +104,48 @@ fn told<'a>(events: &'a [Event], book: &Rulebook) -> (Vec<&'a Event>, usize) {
     (copies.into_iter().filter(|(said, _)| ready.contains(said)).map(|(_, event)| event).collect(), waiting)
 }
 
-/// One relation over the statements: `square[a][b]` says that a comes before b.
-type Square = Vec<Vec<bool>>;
+/// One relation over the statements, a row of bits for each: whether a comes before b.
+#[derive(Clone)]
+struct Square {
+    count: usize,
+    rows: Vec<Vec<u64>>,
+}
 
-fn closed(mut square: Square) -> Square {
-    let all = 0..square.len();
-    for via in all.clone() {
-        for from in all.clone() {
-            for to in all.clone() {
-                square[from][to] |= square[from][via] && square[via][to];
+impl Square {
+    fn new(count: usize) -> Square {
+        Square { count, rows: vec![vec![0; count.div_ceil(64)]; count] }
+    }
+
+    fn has(&self, a: usize, b: usize) -> bool {
+        self.rows[a][b / 64] >> (b % 64) & 1 == 1
+    }
+
+    fn set(&mut self, a: usize, b: usize) {
+        self.rows[a][b / 64] |= 1 << (b % 64);
+    }
+
+    fn add(&mut self, from: usize, row: &[u64]) {
+        self.rows[from].iter_mut().zip(row).for_each(|(mine, theirs)| *mine |= theirs);
+    }
+
+    /// What either says.
+    fn or(mut self, other: &Square) -> Square {
+        other.rows.iter().enumerate().for_each(|(from, row)| self.add(from, row));
+        self
+    }
+
+    /// What follows: whatever comes before something comes before all that follows it.
+    fn closed(mut self) -> Square {
+        for via in 0..self.count {
+            let row = self.rows[via].clone();
+            for from in 0..self.count {
+                if self.has(from, via) {
+                    self.add(from, &row);
+                }
             }
         }
+        self
     }
-    square
 }
 
 /// One value said of one field.
@@ -144,40 +177,39 @@ struct Reading<'a> {
     /// The place of each statement in side order: the greatest time, and the depth.
     time: Vec<Millis>,
     depth: Vec<usize>,
+    /// The relations of fields that were worked out, plain and as shown.
+    relations: RefCell<BTreeMap<(String, bool), Rc<Square>>>,
 }
 
 impl<'a> Reading<'a> {
     fn of(told: Vec<&'a Event>, book: &'a Rulebook) -> Self {
         let count = told.len();
-        let mut named = vec![vec![false; count]; count];
+        let mut named = Square::new(count);
         for (after, event) in told.iter().enumerate() {
             for said in event.header.seen.iter().flatten() {
-                for before in 0..count {
-                    named[before][after] |= told[before].header.said == *said;
-                }
+                let before = (0..count).filter(|before| told[*before].header.said == *said);
+                before.for_each(|before| named.set(before, after));
             }
         }
-        let ancestors = closed(named.clone());
+        let ancestors = named.clone().closed();
         let mut time: Vec<Millis> = told.iter().map(|event| event.header.said_at).collect();
         for after in 0..count {
             for before in 0..count {
-                if ancestors[before][after] && told[before].header.origin == told[after].header.origin {
+                if ancestors.has(before, after) && told[before].header.origin == told[after].header.origin {
                     time[after] = time[after].max(told[before].header.said_at);
                 }
             }
         }
         let mut depth = vec![0; count];
+        let pairs = (0..count).flat_map(|before| (0..count).map(move |after| (before, after)));
+        let pairs: Vec<(usize, usize)> = pairs.filter(|(before, after)| named.has(*before, *after)).collect();
         // A path has at most as many steps as there are statements.
         for _ in 0..count {
-            for after in 0..count {
-                for before in 0..count {
-                    if named[before][after] {
-                        depth[after] = depth[after].max(depth[before] + 1);
-                    }
-                }
+            for (before, after) in &pairs {
+                depth[*after] = depth[*after].max(depth[*before] + 1);
             }
         }
-        Reading { told, book, named, time, depth }
+        Reading { told, book, named, time, depth, relations: RefCell::default() }
     }
 
     fn kind_of_record(&self) -> &str {
@@ -323,7 +355,7 @@ impl<'a> Reading<'a> {
     ///
     /// The words on a merged field are changes to what their side showed: what a write of ours had replaced by then is
     /// not among it. Whether the field is merged must be clear either way.
-    fn happened_before(&self, field: &str, words: &[Word]) -> Square {
+    fn happened_before(&self, field: &str, words: &[Word]) -> Rc<Square> {
         let plain = self.relation(field, words, false);
         let as_shown = self.relation(field, words, true);
         let merged = [&plain, &as_shown].into_iter().all(|before| self.is_merged(field, words, before));
@@ -340,58 +372,68 @@ impl<'a> Reading<'a> {
     }
 
     /// The relation by side order; with `as_shown` without the words that a write of ours had replaced.
-    // One index runs over statements and both squares alike.
-    #[allow(clippy::needless_range_loop)]
-    fn relation(&self, field: &str, words: &[Word], as_shown: bool) -> Square {
+    fn relation(&self, field: &str, words: &[Word], as_shown: bool) -> Rc<Square> {
+        let key = (field.to_owned(), as_shown);
+        if let Some(known) = self.relations.borrow().get(&key) {
+            return Rc::clone(known);
+        }
+        let found = Rc::new(self.worked_out(field, words, as_shown));
+        self.relations.borrow_mut().insert(key, Rc::clone(&found));
+        found
+    }
+
+    fn worked_out(&self, field: &str, words: &[Word], as_shown: bool) -> Square {
         let count = self.told.len();
-        let mut by_clock = vec![vec![false; count]; count];
+        let mut by_clock = Square::new(count);
+        let on_field: Vec<&Word> = words.iter().filter(|word| word.field == field).collect();
+        let told = self.told_of(field);
         for after in 0..count {
             let header = &self.told[after].header;
             if !speaks(header.kind) || header.seen.is_some() {
                 continue;
             }
-            for word in words.iter().filter(|word| word.field == field) {
+            for word in &on_field {
                 let own_line = self.told[word.by].header.origin == header.origin;
-                let replaced = as_shown && self.overwritten(field, word.by, after);
+                let replaced = as_shown && self.overwritten(&told, word.by, after);
                 let earlier = own_line && self.time[word.by] < self.time[after] && !replaced;
                 let mut said = word.repeats.iter().chain([&word.by]).map(|by| self.told[*by].header.said);
-                by_clock[word.by][after] |= earlier || said.any(|said| self.learned(after, field, said));
-                by_clock[word.by][after] |= word.repeats.contains(&after);
+                let mut knows = || said.any(|said| self.learned(&told, after, said));
+                if earlier || word.repeats.contains(&after) || knows() {
+                    by_clock.set(word.by, after);
+                }
             }
         }
-        let join = |a: &Square, b: &Square| -> Square {
-            (0..count).map(|from| (0..count).map(|to| a[from][to] || b[from][to]).collect()).collect()
-        };
-        let full = closed(join(&self.named, &by_clock));
-        let mut kept = by_clock;
-        for (before, row) in kept.iter_mut().enumerate() {
-            for (after, keeps) in row.iter_mut().enumerate() {
-                let in_a_circle = full[before][after] && full[after][before];
-                *keeps &= !in_a_circle;
-            }
+        let full = by_clock.clone().or(&self.named).closed();
+        let mut kept = Square::new(count);
+        for before in 0..count {
+            let in_a_circle = |after: &usize| full.has(before, *after) && full.has(*after, before);
+            let after = (0..count).filter(|after| by_clock.has(before, *after) && !in_a_circle(after));
+            after.for_each(|after| kept.set(before, after));
         }
-        closed(join(&self.named, &kept))
+        kept.or(&self.named).closed()
+    }
+
+    /// The receipts and their like that speak of a field, each with what it carries of it.
+    fn told_of(&self, field: &str) -> Vec<(usize, Vec<SaidId>)> {
+        let ours =
+            (0..self.told.len()).filter(|by| matches!(self.told[*by].header.kind, Kind::Receipt | Kind::Settled));
+        ours.filter_map(|by| Some((by, self.carries(by, field)?))).collect()
     }
 
     /// Whether a write of ours replaced what the side's `before` had put there, before its `after` spoke.
-    fn overwritten(&self, field: &str, before: usize, after: usize) -> bool {
-        (0..self.told.len()).any(|receipt| {
-            self.told[receipt].header.kind == Kind::Receipt
-                && self.side(receipt) == self.side(after)
-                && self.carries(receipt, field).is_some()
-                && self.time[before] < self.time[receipt]
-                && self.time[receipt] < self.time[after]
+    fn overwritten(&self, told: &[(usize, Vec<SaidId>)], before: usize, after: usize) -> bool {
+        told.iter().any(|(receipt, _)| {
+            self.told[*receipt].header.kind == Kind::Receipt
+                && self.side(*receipt) == self.side(after)
+                && self.time[before] < self.time[*receipt]
+                && self.time[*receipt] < self.time[after]
         })
     }
 
     /// Whether a receipt, or its like, told the side of that statement before `after` spoke.
-    fn learned(&self, after: usize, field: &str, said: SaidId) -> bool {
-        (0..self.told.len()).any(|receipt| {
-            let header = &self.told[receipt].header;
-            matches!(header.kind, Kind::Receipt | Kind::Settled)
-                && self.side(receipt) == self.side(after)
-                && self.time[receipt] < self.time[after]
-                && self.carries(receipt, field).is_some_and(|carried| carried.contains(&said))
+    fn learned(&self, told: &[(usize, Vec<SaidId>)], after: usize, said: SaidId) -> bool {
+        told.iter().any(|(receipt, carried)| {
+            self.side(*receipt) == self.side(after) && self.time[*receipt] < self.time[after] && carried.contains(&said)
         })
     }
 
@@ -410,5 +452,5 @@ impl<'a> Reading<'a> {
 
 fn last_words<'w>(field: &str, words: &'w [Word], before: &Square) -> Vec<&'w Word> {
     let on_field: Vec<&Word> = words.iter().filter(|word| word.field == field).collect();
-    on_field.iter().copied().filter(|word| !on_field.iter().any(|other| before[word.by][other.by])).collect()
+    on_field.iter().copied().filter(|word| !on_field.iter().any(|other| before.has(word.by, other.by))).collect()
 }

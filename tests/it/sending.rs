@@ -36,6 +36,7 @@ fn rig_with(manifest: &str, faults: Faults) -> Rig {
         begins: Millis(1_750_000_000_000),
         checkpoint_every: 1 << 20,
         disk: None,
+        key: None,
     };
     Rig { _dir: dir, world: World::new(setting).expect("a new store opens") }
 }

@@ -87,7 +87,11 @@ impl Reading<'_> {
     fn ancestry<'w>(&self, field: &str, words: &'w [Word]) -> (Vec<&'w Word>, Square) {
         let before = self.happened_before(field, words);
         let on_field: Vec<&Word> = words.iter().filter(|word| word.field == field).collect();
-        let square = on_field.iter().map(|a| on_field.iter().map(|b| before[a.by][b.by]).collect()).collect();
+        let mut square = Square::new(on_field.len());
+        for (a, one) in on_field.iter().enumerate() {
+            let after = (0..on_field.len()).filter(|b| before.has(one.by, on_field[*b].by));
+            after.for_each(|b| square.set(a, b));
+        }
         (on_field, square)
     }
 
@@ -95,7 +99,8 @@ impl Reading<'_> {
         let (on_field, before) = self.ancestry(field, words);
         let mut differences: BTreeMap<usize, i128> = BTreeMap::new();
         for word in eldest_first(&before) {
-            let known: i128 = differences.iter().filter(|(other, _)| before[**other][word]).map(|(_, add)| add).sum();
+            let known: i128 =
+                differences.iter().filter(|(other, _)| before.has(**other, word)).map(|(_, add)| add).sum();
             differences.insert(word, number(&on_field[word].value) - known);
         }
         differences.values().sum()
@@ -113,7 +118,7 @@ impl Reading<'_> {
                 for element in added {
                     let gone = removes
                         .iter()
-                        .any(|(other, removed)| of(*other) && before[*adder][*other] && removed.contains(element));
+                        .any(|(other, removed)| of(*other) && before.has(*adder, *other) && removed.contains(element));
                     if !gone {
                         set.insert(element.clone());
                     }
@@ -122,7 +127,7 @@ impl Reading<'_> {
             set
         };
         for word in eldest_first(&before) {
-            let known = together(&|other| before[other][word], &adds, &removes);
+            let known = together(&|other| before.has(other, word), &adds, &removes);
             let said = elements(&on_field[word].value);
             adds.insert(word, said.difference(&known).cloned().collect());
             removes.insert(word, known.difference(&said).cloned().collect());
@@ -140,7 +145,7 @@ impl Reading<'_> {
         let of_existence = self.happened_before(EXISTENCE, words);
         let mut against: Vec<usize> = Vec::new();
         for edit in words.iter().filter(|word| word.field != EXISTENCE).map(|word| word.by) {
-            let after = gone.iter().any(|delete| of_existence[delete.by][edit]);
+            let after = gone.iter().any(|delete| of_existence.has(delete.by, edit));
             let known = gone.iter().any(|delete| self.known(edit, delete.by, words));
             if !after && !known {
                 against.push(edit);
@@ -163,7 +168,7 @@ impl Reading<'_> {
         words
             .iter()
             .filter(|word| word.by == edit && word.field != EXISTENCE)
-            .all(|word| self.relation(&word.field, words, false)[edit][delete])
+            .all(|word| self.relation(&word.field, words, false).has(edit, delete))
     }
 
     pub fn parked(&self, winners: &BTreeMap<&str, SaidId>) -> BTreeSet<(String, String)> {
@@ -206,8 +211,8 @@ fn extreme<'w>(ranked: &[&'w Word], rule: &'static str) -> (&'w Word, &'static s
 
 /// All words in an order in which none comes ahead of one before it.
 fn eldest_first(before: &Square) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..before.len()).collect();
-    order.sort_by_key(|word| before.iter().filter(|row| row[*word]).count());
+    let mut order: Vec<usize> = (0..before.count).collect();
+    order.sort_by_key(|word| (0..before.count).filter(|other| before.has(*other, *word)).count());
     order
 }
 

@@ -120,6 +120,14 @@ impl Desk {
         self.engine().say(vec![draft]).expect("it is said");
     }
 
+    /// A user brings back a record that he has deleted.
+    pub fn restores(&self, record: &str, at: i64) {
+        let record = id(record);
+        let mut draft = Draft::new(Kind::Restore, record.clone(), origin(&record), Millis(at), Author::user("ana"));
+        draft.words = vec![(field(EXISTENCE), Value::bool(true))];
+        self.engine().say(vec![draft]).expect("it is said");
+    }
+
     /// A side merges one of its records into another.
     pub fn merges(&self, survivor: &str, loser: &str, at: i64) {
         let survivor = id(survivor);

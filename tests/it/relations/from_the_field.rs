@@ -107,6 +107,24 @@ fn a_customer_who_changes_email_while_sales_merges_his_duplicate() {
     desk.assert_rebuilds();
 }
 
+/// The CRM's user changes his mind while the portal's deletes the same record for good: the CRM has the newest word, and
+/// is told all the same that the record is gone.
+#[test]
+fn a_record_restored_on_one_side_and_deleted_on_the_other_under_delete_wins() {
+    let mut desk = ana("delete_wins");
+    let now = desk.clock.now().0;
+    desk.deletes("contact/crm:1", now + 1_000);
+    desk.restores("contact/crm:1", now + 3_000);
+    desk.deletes("contact/portal:a", now + 2_000);
+    desk.clock.advance(10_000);
+    assert_eq!(desk.existence("contact/crm:1"), Existence::Deleted);
+    let writes = desk.writes("crm");
+    assert_eq!(writes.iter().map(|write| (write.create, write.delete)).collect::<Vec<_>>(), [(false, true)]);
+    desk.takes(writes[0].clone(), None);
+    assert!(desk.writes("crm").is_empty() && desk.writes("portal").is_empty());
+    desk.assert_rebuilds();
+}
+
 /// The clock counts when something was done, not when it was heard of.
 #[test]
 fn an_offline_portal_edit_of_14_09_that_uploads_after_the_crms_edit_of_14_12() {

@@ -51,6 +51,7 @@ impl Shelf {
         let manners = Manners {
             name: side_name(name),
             first_id,
+            own_ids: false,
             ahead: 0,
             names_us: true,
             webhook_a_field: false,
