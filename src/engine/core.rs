@@ -28,6 +28,9 @@ use crate::{
     state::{Checkpoint, Counts, Pages, Store},
 };
 
+/// When memory is over budget, one of so many records leaves it.
+const SHED_SHARE: usize = 4;
+
 /// A record in memory.
 pub(super) struct Held {
     /// Shared with reads, which go on with the record as they found it; so is the line.
@@ -603,10 +606,10 @@ impl Core {
             return Ok(());
         }
         let mut uses: Vec<u64> = self.held.values().map(|held| held.used).collect();
-        let middle = uses.len() / 2;
-        let (_, median, _) = uses.select_nth_unstable(middle);
-        let median = *median;
-        let unused = self.held.iter().filter(|(id, held)| held.used < median && !self.identity.is_moved(id));
+        let share = uses.len().div_ceil(SHED_SHARE).min(uses.len() - 1);
+        let (_, since, _) = uses.select_nth_unstable(share);
+        let since = *since;
+        let unused = self.held.iter().filter(|(id, held)| held.used < since && !self.identity.is_moved(id));
         let leave: Vec<RecordId> = unused.map(|(id, _)| id.clone()).collect();
         for id in leave {
             if let Some(held) = self.let_go(&id).filter(|held| held.dirty) {

@@ -7,6 +7,20 @@ use crate::{
     value::{Value, View},
 };
 
+/// What a word brings into a merged field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// To a counter.
+    Difference(i128),
+    /// To a set.
+    Elements {
+        /// The elements that it adds.
+        adds: Vec<Value>,
+        /// The elements that it removes.
+        removes: Vec<Value>,
+    },
+}
+
 /// A word of a merged field.
 pub struct Said<'a> {
     /// The event.

@@ -19,7 +19,7 @@ use crate::{
     id::{FieldName, Place, SaidId, Seq},
     merge::{
         before::Before,
-        combine::{self, Said},
+        combine::{self, Part, Said},
         document,
         judge::{self, corrected},
         line::{Entry, Line},
@@ -59,20 +59,6 @@ pub(crate) enum WordState {
     Waits,
     /// Another copy of it is in effect.
     OtherCopy,
-}
-
-/// What a word brings into a merged field.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
-    /// To a counter.
-    Difference(i128),
-    /// To a set.
-    Elements {
-        /// The elements that it adds.
-        adds: Vec<Value>,
-        /// The elements that it removes.
-        removes: Vec<Value>,
-    },
 }
 
 /// When a side learned of words, on its own line, and the event that carries them.

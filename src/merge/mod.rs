@@ -17,7 +17,8 @@ mod sides;
 mod text;
 
 pub use advance::{Advance, advance};
+pub(crate) use combine::Part;
 pub use fold::{Fold, Heard, fold};
-pub(crate) use fold::{Part, WordState, is_counted};
+pub(crate) use fold::{WordState, is_counted};
 pub use line::Line;
 pub use record::{Candidate, Existence, Field, Reason, Record};

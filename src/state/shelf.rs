@@ -144,8 +144,7 @@ impl Shelf {
     ///
     /// # Errors
     /// If what waits has to leave memory and the disk fails.
-    pub fn put(&mut self, key: &str, mut value: Option<Vec<u8>>) -> io::Result<()> {
-        value.iter_mut().for_each(Vec::shrink_to_fit);
+    pub fn put(&mut self, key: &str, value: Option<Vec<u8>>) -> io::Result<()> {
         let length = |value: &Option<Vec<u8>>| size(key, value.as_deref().unwrap_or_default());
         self.kept.remove(key);
         self.fresh_bytes += length(&value);

@@ -1,6 +1,7 @@
 //! Derived state on disk: what it loses or breaks is rebuilt from the log.
 
 use std::{
+    cell::RefCell,
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
@@ -57,6 +58,8 @@ pub enum Opened {
     },
 }
 
+/// Values are put together in memory that is kept, up to so many bytes of it.
+const FORMING_BYTES_KEPT: usize = 1 << 20;
 /// Before this character stand the keys that are no record's: ids hold no control characters.
 const RECORDS: &str = "\u{2}";
 
@@ -392,13 +395,20 @@ impl Store {
 
 /// A record and its line as one value: how many bytes the record takes, the record, the line.
 fn join(record: &Record, line: &Line) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(1 << 10);
-    bytes.extend_from_slice(&[0; 4]);
-    packed::put_record(&mut bytes, record);
-    let length = u32::try_from(bytes.len() - 4).expect("an encoded value is far smaller than 4 GiB");
-    bytes[..4].copy_from_slice(&length.to_le_bytes());
-    packed::put_line(&mut bytes, line);
-    bytes
+    thread_local! {
+        // A value that has grown to its size would keep, or leave behind, more memory than it takes.
+        static FORMING: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    }
+    FORMING.with_borrow_mut(|bytes| {
+        bytes.clear();
+        bytes.shrink_to(FORMING_BYTES_KEPT);
+        bytes.extend_from_slice(&[0; 4]);
+        packed::put_record(bytes, record);
+        let length = u32::try_from(bytes.len() - 4).expect("an encoded value is far smaller than 4 GiB");
+        bytes[..4].copy_from_slice(&length.to_le_bytes());
+        packed::put_line(bytes, line);
+        bytes.clone()
+    })
 }
 
 /// The two parts of a value that [`join`] made.
