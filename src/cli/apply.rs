@@ -15,10 +15,10 @@ use crate::service::Order;
 
 /// Puts a manifest in force; with `--rejudge` shows, or decides, what the present conflicts come to by it.
 pub fn apply(args: &Apply, place: &Place, out: &mut dyn Write) -> Result<End, Failure> {
-    let file = Place { store: place.store.clone(), manifest: Some(args.file.clone()), json: place.json };
+    let file = Place { manifest: Some(args.file.clone()), ..place.clone() };
     let manifest = file.manifest_text()?.unwrap_or_default();
     // The manifest goes with the order, and must not be put in force by opening the store.
-    let place = Place { store: place.store.clone(), manifest: None, json: place.json };
+    let place = Place { manifest: None, ..place.clone() };
     let rejudge = |agreed| Order::Rejudge { text: Some(manifest.clone()), agreed, by: args.by.clone() };
     let shown = match args.rejudge {
         true => Some(carry_out(&place, rejudge(None))?),

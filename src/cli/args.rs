@@ -30,6 +30,9 @@ pub struct Args {
     /// The manifest: sides, fields and rules; one that differs from the store's becomes its rules from now on
     #[arg(long, value_name = "FILE", global = true)]
     pub manifest: Option<PathBuf>,
+    /// About how many MiB of records a store holds in memory
+    #[arg(long, value_name = "MIB", global = true, default_value_t = 96)]
+    pub memory_mib: u32,
     /// Answer in JSON, for programs
     #[arg(long, global = true)]
     pub json: bool,

@@ -170,7 +170,7 @@ fn make(place: &Place, manifest: Option<String>, clock: Option<HandClock>) -> Re
         let place = place.store.display();
         return Err(Failure::Use(format!("{place} is not empty, and this measures a new store")));
     }
-    let builder = Engine::builder(&place.store);
+    let builder = place.unruled();
     let builder = manifest.into_iter().fold(builder, |builder, text| builder.manifest(text));
     let builder = clock.into_iter().fold(builder, |builder, clock| builder.clock(clock));
     open::open(builder)
@@ -512,7 +512,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let data = dir.path().join("edits.jsonl");
         fs::write(&data, lines).expect("a file");
-        let place = Place { store: dir.path().join("store"), manifest: None, json: true };
+        let place = Place { store: dir.path().join("store"), manifest: None, memory_mib: 16, json: true };
         (dir, data, place)
     }
 

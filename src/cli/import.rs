@@ -78,7 +78,7 @@ pub fn import(args: &Import, place: &Place, out: &mut dyn Write) -> Result<End, 
     let mut files = args.files.iter().map(|path| Lines::open(path)).collect::<Result<Vec<_>, _>>()?;
     let manifest = place.manifest_text()?;
     let export = files.first_mut().map(Lines::peek_export).transpose()?.flatten();
-    let mut builder = Engine::builder(&place.store);
+    let mut builder = place.unruled();
     builder = match (export, &manifest) {
         // The export brings its own rules; those on the command line come after them.
         (Some((tenant, key)), _) => builder.adopt(tenant, key_of(&key)?),

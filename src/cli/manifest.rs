@@ -24,7 +24,7 @@ struct Fault<'a> {
 /// Checks a manifest, or prints the schema of all.
 pub fn manifest(asked: &Asked, place: &Place, out: &mut dyn Write) -> Result<End, Failure> {
     match asked {
-        Asked::Check { file } => check(file, place.json, out),
+        Asked::Check { file } => check(file, place, out),
         Asked::Pull(args) => super::pull::pull(args, place, out),
         Asked::Apply(args) => super::apply::apply(args, place, out),
         Asked::Schema => {
@@ -35,8 +35,8 @@ pub fn manifest(asked: &Asked, place: &Place, out: &mut dyn Write) -> Result<End
     }
 }
 
-fn check(file: &Path, json: bool, out: &mut dyn Write) -> Result<End, Failure> {
-    let place = Place { store: file.to_owned(), manifest: Some(file.to_owned()), json };
+fn check(file: &Path, place: &Place, out: &mut dyn Write) -> Result<End, Failure> {
+    let place = Place { manifest: Some(file.to_owned()), ..place.clone() };
     let faults = match place.manifest_text() {
         Ok(_) => Vec::new(),
         Err(Failure::Manifest { faults, .. }) => faults,
@@ -44,12 +44,12 @@ fn check(file: &Path, json: bool, out: &mut dyn Write) -> Result<End, Failure> {
     };
     let name = file.display().to_string();
     for manifest::Fault { line, column, what, hint } in &faults {
-        match json {
+        match place.json {
             true => tell::json(out, &Fault { file: name.clone(), line: *line, column: *column, what, hint })?,
             false => writeln!(out, "{}", tell::plain(&format!("{name}:{line}:{column}: {what}; {hint}")))?,
         }
     }
-    if faults.is_empty() && !json {
+    if faults.is_empty() && !place.json {
         writeln!(out, "{} has no faults", tell::plain(&name))?;
     }
     Ok(End::well(faults.is_empty()))

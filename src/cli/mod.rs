@@ -71,7 +71,7 @@ pub fn main() -> ExitCode {
 fn run(args: Args, out: &mut dyn Write) -> Result<End, Failure> {
     let named = args.store.clone();
     let store = args.store.unwrap_or_else(|| STORE.into());
-    let place = Place { store, manifest: args.manifest, json: args.json };
+    let place = Place { store, manifest: args.manifest, memory_mib: args.memory_mib, json: args.json };
     match args.command {
         Command::Demo(args) => demo::demo(&args, named.as_deref(), place.json, out),
         Command::Init => init::init(&place, out),

@@ -19,11 +19,14 @@ use crate::{
 const REPLAY_SHOWN_MIN: u64 = 20_000;
 
 /// The store that a command is about, and how it answers.
+#[derive(Clone)]
 pub struct Place {
     /// The store's directory.
     pub store: PathBuf,
     /// The manifest's file.
     pub manifest: Option<PathBuf>,
+    /// About how many MiB of records it holds in memory.
+    pub memory_mib: u32,
     /// Whether answers are JSON.
     pub json: bool,
 }
@@ -37,6 +40,11 @@ pub struct Open {
 }
 
 impl Place {
+    /// How the store is opened, or made, whatever manifest was named.
+    pub fn unruled(&self) -> Builder {
+        Engine::builder(&self.store).memory_bytes((self.memory_mib as usize) << 20)
+    }
+
     /// Reads the manifest that was named, and tells all its faults.
     pub fn manifest_text(&self) -> Result<Option<String>, Failure> {
         let Some(path) = &self.manifest else { return Ok(None) };
@@ -53,7 +61,7 @@ impl Place {
 
     /// How the store is opened: with the manifest that was named, and never made on the way.
     pub fn builder(&self) -> Result<Builder, Failure> {
-        let builder = Engine::builder(&self.store).create(false);
+        let builder = self.unruled().create(false);
         Ok(match self.manifest_text()? {
             Some(text) => builder.manifest(text),
             None => builder,

@@ -48,14 +48,14 @@ pub fn serve(args: &Serve, place: &Place, out: &mut dyn Write) -> Result<End, Fa
         )));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::Runtime)?;
-    runtime.block_on(serve_places(args, places, place.json, out))?;
+    runtime.block_on(serve_places(args, places, place, out))?;
     Ok(End::Done)
 }
 
 async fn serve_places(
     args: &Serve,
     places: Vec<service::Place>,
-    json: bool,
+    place: &Place,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     let is_one = args.tenants.is_none();
@@ -69,11 +69,13 @@ async fn serve_places(
     let address = listener.local_addr().map_err(bound)?;
     let tenants = if is_one { Tenants::single() } else { Tenants::many() };
     let fleet = Fleet::new(Server::new(tenants, Metrics::new(), settings(args)), Arc::new(Network));
+    let memory = (place.memory_mib as usize) << 20;
     let (free, ballast) = (u64::from(args.free_mib) << 20, u64::from(args.ballast_mib) << 20);
-    let fleet = fleet.storing(move |builder| builder.free_bytes_least(free).ballast_bytes(ballast));
+    let fleet =
+        fleet.storing(move |builder| builder.free_bytes_least(free).ballast_bytes(ballast).memory_bytes(memory));
     let reloads = tokio::spawn(on_each(reload, fleet.reload()));
     let tenants = places.len();
-    match json {
+    match place.json {
         true => tell::json(out, &Listening { listening: address, tenants })?,
         false => writeln!(out, "listening on http://{address}")?,
     }
