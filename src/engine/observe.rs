@@ -51,9 +51,12 @@ impl Engine {
         let key = (ask.side.clone(), ask.record.clone());
         let mut row = core.rows.take(&key, now);
         row.busy = false;
-        if let Err(retry) = answer {
-            row.attempts += 1;
-            row.not_before = now.plus(retry);
+        match &answer {
+            Ok(_) => row.answered = Some(core.hold(&ask.record)?.record.last),
+            Err(retry) => {
+                row.attempts += 1;
+                row.not_before = now.plus(*retry);
+            }
         }
         core.rows.insert(key, row);
         answer.map_or(Ok(()), |seen| self.take_seen(core, &ask, seen, now))
@@ -128,7 +131,8 @@ impl Engine {
             return Ok(vec![refused]);
         }
         let mut drafts = if own_ids && seen.found { new_ids(core, ask, &seen, at)? } else { Vec::new() };
-        let unread = if seen.found { read_mergers(self, unread, &drafts)? } else { Vec::new() };
+        // A side that does not have the survivor any more has answered too: there is nothing there to read.
+        let unread = read_mergers(self, unread, &drafts)?;
         let reading = Reading { ask, state, line, origin, at, moved, stream };
         let mut confirmed = Vec::new();
         let key = (ask.side.clone(), ask.record.clone());
@@ -260,7 +264,9 @@ impl Reading<'_> {
     /// Whether the side has the record, where that is news.
     fn existence(&self, seen: &Seen) -> Option<Draft> {
         let state = self.state.side(&self.ask.side);
-        if !self.ask.fields.is_empty() || projection::exists_on(state) == seen.found {
+        // Asked about fields, a side that has them tells nothing of the record; one that has no record says so.
+        let is_partial = !self.ask.fields.is_empty() && seen.found;
+        if is_partial || projection::exists_on(state) == seen.found {
             return None;
         }
         let known = state.and_then(|state| state.shown(EXISTENCE)).is_some();

@@ -25,6 +25,8 @@ use crate::{
 const GUESS_MOST: i64 = 10_000;
 /// How long what may be of our own making waits before it is looked at again, in milliseconds.
 const OURS_AGAIN: i64 = 2_000;
+/// How long a question waits whose answer told nothing, in milliseconds.
+const ASK_AGAIN: i64 = 60_000;
 
 /// A record that is not in agreement with a side.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub(super) struct Row {
     pub attempts: u32,
     /// Handed out, and its outcome not known yet.
     pub busy: bool,
+    /// The newest event of the record when a question about it was last answered.
+    pub answered: Option<Seq>,
     /// The key of a write that certainly did not reach the side.
     pub unsent: Option<String>,
     /// Whether only bulk reading asked for it, such as a backfill: what someone has just edited goes first.
@@ -176,7 +180,7 @@ pub(super) fn side_record(tie: &Draft) -> &RecordId {
 
 impl Row {
     pub fn since(since: Millis) -> Self {
-        Row { since, not_before: since, attempts: 0, busy: false, unsent: None, bulk: false }
+        Row { since, not_before: since, attempts: 0, busy: false, answered: None, unsent: None, bulk: false }
     }
 }
 
@@ -300,6 +304,12 @@ impl Engine {
         core.note_making(&side, record, plan.makes(), left);
         let Some(mut row) = core.rows.get(&key).cloned() else { return Ok(()) };
         if (open && row.unsent.is_none()) || plan.puts.is_empty() || plan.unread {
+            // Put again at once, a question whose answer told nothing would get the same answer for ever.
+            if row.answered.take() == Some(state.last) {
+                row.not_before = now.plus(ASK_AGAIN);
+                core.rows.insert(key, row);
+                return Ok(());
+            }
             let fields = if open || plan.unread { Vec::new() } else { plan.doubts };
             row.busy = true;
             core.rows.insert(key, row);

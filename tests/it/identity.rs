@@ -8,7 +8,7 @@ use syncline::{
     event::{Author, AuthorKind, Detail, Draft, Kind, Origin},
     history::Principal,
     id::{FieldName, RecordId, SideName},
-    send::{Outcome, Receipt, Seen, SeenField, Write},
+    send::{Ask, Outcome, Receipt, Seen, SeenField, Write},
     value::Value,
 };
 
@@ -115,6 +115,18 @@ impl World {
 
     fn due(&self, side_name: &str) -> Vec<Write> {
         self.engine().due(side_name, 100).expect("it is asked").0
+    }
+
+    fn asks(&self, side_name: &str) -> Vec<Ask> {
+        self.engine().due(side_name, 100).expect("it is asked").1
+    }
+
+    fn delete(&self, side_name: &str, link: &str, at: i64) {
+        let record = RecordId::on_side("contact", side_name, link).expect("a good id");
+        let origin = Origin { side: side(side_name), link: Some(link.into()), node: None };
+        let mut draft = Draft::new(Kind::Delete, record, origin, Millis(at), Author::user("ana"));
+        draft.words = vec![(field(syncline::rulebook::EXISTENCE), Value::bool(false))];
+        self.engine().say(vec![draft]).expect("it is said");
     }
 
     fn taken(&self, write: Write, link: Option<&str>) {
@@ -373,13 +385,72 @@ fn a_deletion_of_the_record_that_a_merger_ended_is_none_of_the_survivor() {
     let world = World::new("reviewed");
     world.say("crm", "1", 100_000, &[("phone", "1")]);
     world.say("crm", "2", 110_000, &[("phone", "2")]);
-    let origin = Origin { side: side("crm"), link: Some("2".into()), node: None };
-    let mut draft = Draft::new(Kind::Delete, id("contact/crm:2"), origin, Millis(200_001), Author::user("ana"));
-    draft.words = vec![(field(syncline::rulebook::EXISTENCE), Value::bool(false))];
-    world.engine().say(vec![draft]).expect("it is said");
+    world.delete("crm", "2", 200_001);
     world.merge("1", "2", 200_000);
     let view = world.engine().read(&Principal::operator()).get("contact/crm:2").expect("a read").expect("a record");
     assert_eq!(view.existence, syncline::merge::Existence::Alive);
+}
+
+/// The survivor was deleted before it was read. Every answer said that the side does not have it, which was no news, so the
+/// question stayed open and was asked again at once, for ever.
+#[test]
+fn a_merger_is_answered_by_a_side_that_does_not_have_the_survivor_any_more() {
+    let mut world = World::new("reviewed");
+    world.populate();
+    world.say("crm", "1", 100_000, &[("phone", "1")]);
+    world.merge("1", "2", 200_000);
+    world.delete("crm", "1", 300_000);
+    let asks = world.asks("crm");
+    assert_eq!(asks.iter().map(|ask| ask.link.as_deref()).collect::<Vec<_>>(), [Some("1")]);
+    world.engine().seen(asks[0].clone(), Ok(Seen::default())).expect("it is told");
+    world.clock.advance(3_600_000);
+    assert_eq!(world.engine().due("crm", 10).expect("it is asked"), (vec![], vec![]));
+    let view = world.engine().read(&Principal::operator()).get("contact/crm:2").expect("a read").expect("a record");
+    assert_eq!(view.existence, syncline::merge::Existence::Deleted);
+    world.assert_rebuilds();
+}
+
+/// A side's own word, which bears the time of our write, and which only a read-back can put in order.
+fn doubtful(world: &World) -> Ask {
+    world.populate();
+    world.say("portal", "u7", 500_000, &[("phone", "1")]);
+    let write = world.due("crm").remove(0);
+    world.taken(write, Some("501"));
+    world.say("crm", "501", world.clock.now().0, &[("phone", "2")]);
+    let asks = world.asks("crm");
+    assert_eq!(asks.iter().map(|ask| &ask.fields[..]).collect::<Vec<_>>(), [[field("phone")]]);
+    asks[0].clone()
+}
+
+#[test]
+fn a_record_that_is_gone_when_a_field_of_it_is_asked_about_is_gone() {
+    let world = World::new("reviewed");
+    let ask = doubtful(&world);
+    world.clock.advance(1_000);
+    world.engine().seen(ask, Ok(Seen::default())).expect("it is told");
+    assert_eq!(world.engine().due("crm", 10).expect("it is asked"), (vec![], vec![]));
+    let view = world.engine().read(&Principal::operator()).get("contact/crm:501").expect("a read").expect("a record");
+    assert_eq!(view.existence, syncline::merge::Existence::Deleted);
+}
+
+#[test]
+fn a_question_whose_answer_tells_nothing_is_asked_again_only_after_a_while() {
+    let world = World::new("reviewed");
+    let ask = doubtful(&world);
+    let nothing = || Seen { found: true, link: Some("501".into()), ..Seen::default() };
+    for _ in 0..3 {
+        world.engine().seen(ask.clone(), Ok(nothing())).expect("it is told");
+        assert_eq!(world.asks("crm"), [], "in the same moment");
+        world.clock.advance(1_000);
+        assert_eq!(world.asks("crm"), [], "so soon");
+        let next = world.engine().next_due("crm").expect("open").expect("it stays open");
+        world.clock.set(next);
+        assert_eq!(world.asks("crm"), [ask.clone()]);
+    }
+    let shown = SeenField::plain(field("phone"), Value::text("2"), Some(Millis(1_000_010)));
+    let told = Seen { fields: vec![shown], ..nothing() };
+    world.engine().seen(ask, Ok(told)).expect("it is told");
+    assert_eq!(world.engine().next_due("crm").expect("open"), None);
 }
 
 #[test]
