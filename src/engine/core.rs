@@ -28,6 +28,9 @@ use crate::{
     state::{Checkpoint, Counts, Pages, Store},
 };
 
+/// A record with its line.
+pub(super) type Whole = (Arc<Record>, Arc<Line>);
+
 /// When memory is over budget, one of so many records leaves it.
 const SHED_SHARE: usize = 4;
 
@@ -559,7 +562,7 @@ impl Core {
     }
 
     /// A record with its line, for reading.
-    pub fn peek_whole(&self, id: &str) -> Result<Option<(Arc<Record>, Arc<Line>)>, EngineError> {
+    pub fn peek_whole(&self, id: &str) -> Result<Option<Whole>, EngineError> {
         let Some(id) = self.canonical_text(id)? else { return Ok(None) };
         match self.held.get(&id) {
             Some(held) => Ok(Some((held.record.clone(), held.line.clone()))),

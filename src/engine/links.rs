@@ -83,6 +83,9 @@ pub(super) enum Making {
 /// A field by which records are matched, and its value as the index has it.
 pub(super) type MatchKey = (FieldName, Vec<u8>);
 
+/// A record that is like another, and the fields in which it is.
+type Alike = (RecordId, Arc<Record>, BTreeSet<FieldName>);
+
 impl Core {
     /// The record under which a statement about a side is made: the side's own, where the record is linked with it.
     pub fn stream(&self, record: &RecordId, side: &SideName, link: Option<&str>) -> Result<RecordId, EngineError> {
@@ -128,12 +131,8 @@ impl Core {
     }
 
     /// The other records that are like this one in a field by which they are matched, with the fields.
-    fn alike(
-        &self,
-        id: &RecordId,
-        record: &Record,
-    ) -> Result<Vec<(RecordId, Arc<Record>, BTreeSet<FieldName>)>, EngineError> {
-        let mut found: Vec<(RecordId, Arc<Record>, BTreeSet<FieldName>)> = Vec::new();
+    fn alike(&self, id: &RecordId, record: &Record) -> Result<Vec<Alike>, EngineError> {
+        let mut found: Vec<Alike> = Vec::new();
         for (field, key) in self.match_keys(id, record) {
             for other in self.store.matches(&key)? {
                 let other = self.canonical(&other)?;

@@ -41,7 +41,7 @@ pub use drift::{Compared, Drift, DriftKind};
 pub use handle::{Changes, Handle};
 pub use links::{LinkView, Suggestion, Twins};
 pub use parked::{Parked, ParkedKind};
-pub(crate) use peek::Peek;
+pub(crate) use peek::{Peek, Ruled};
 pub use rejudge::{Judged, Rejudged, Verdicts};
 pub use sightings::Linked;
 

@@ -12,6 +12,9 @@ use crate::{
     rulebook::Rulebook,
 };
 
+/// A record, and the rules by which it was judged.
+pub(crate) type Ruled = (Arc<Record>, Arc<Rulebook>);
+
 /// A record as it was at one moment, with the rules of that moment.
 pub(crate) struct Peek {
     pub record: Arc<Record>,
@@ -28,7 +31,7 @@ impl Engine {
     }
 
     /// A record without its line; `None` if no word on it is in effect.
-    pub(crate) fn peek_record(&self, id: &str) -> Result<Option<(Arc<Record>, Arc<Rulebook>)>, EngineError> {
+    pub(crate) fn peek_record(&self, id: &str) -> Result<Option<Ruled>, EngineError> {
         let core = self.core()?;
         let record = core.peek(id)?.filter(|record| !record.fields.is_empty());
         Ok(record.map(|record| (record, Arc::clone(&core.book))))

@@ -5,7 +5,7 @@ use std::{cell::OnceCell, sync::Arc};
 use super::{Position, Reader, permit::Permit};
 use crate::{
     clock::Millis,
-    engine::{EngineError, Peek},
+    engine::{EngineError, Peek, Ruled},
     event::Event,
     id::{EventId, RecordId, Seq},
     merge::{self, Heard, Line, Record},
@@ -96,25 +96,22 @@ impl Reader {
     }
 
     /// The record alone, with all its fields; `None` if no word on it is in effect, or it is not there for the principal.
-    pub(super) fn whole_record(
-        &self,
-        id: &RecordId,
-    ) -> Result<Option<(Arc<Record>, Arc<Rulebook>, Permit)>, EngineError> {
+    pub(super) fn whole_record(&self, id: &RecordId) -> Result<Option<(Ruled, Permit)>, EngineError> {
         if self.position == Position::Now && !id.is_empty() {
             let permit = self.permit()?;
             let found = self.judged(&permit, id, self.engine.peek_record(id))?;
             let seen = found.filter(|(record, _)| permit.sees(&self.engine, id, record));
-            return Ok(seen.map(|(record, book)| (record, book, permit)));
+            return Ok(seen.map(|judged| (judged, permit)));
         }
         let Some(story) = self.story(id)?.filter(Story::is_said) else { return Ok(None) };
         let Story { record, whole, permit, book, .. } = story;
-        Ok(Some((whole.unwrap_or(record), book, permit)))
+        Ok(Some(((whole.unwrap_or(record), book), permit)))
     }
 
     /// The record alone, without the fields that may not be read.
-    pub(super) fn record(&self, id: &RecordId) -> Result<Option<(Arc<Record>, Arc<Rulebook>)>, EngineError> {
+    pub(super) fn record(&self, id: &RecordId) -> Result<Option<Ruled>, EngineError> {
         let found = self.whole_record(id)?;
-        Ok(found.map(|(mut record, book, permit)| {
+        Ok(found.map(|((mut record, book), permit)| {
             permit.trim(id.kind(), &mut record);
             (record, book)
         }))

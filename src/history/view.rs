@@ -99,7 +99,7 @@ impl Reader {
     }
 
     fn view(&self, id: RecordId) -> Result<Option<RecordView>, EngineError> {
-        let Some((mut record, _, permit)) = self.whole_record(&id)? else { return Ok(None) };
+        let Some(((mut record, _), permit)) = self.whole_record(&id)? else { return Ok(None) };
         let manifest = self.engine.manifest()?;
         let seen = |field: &&Field| is_existence(&field.name) || permit.reads(id.kind(), &field.name);
         // Whoever sees that the record is deleted has seen the deletion, whether he may ask for its story or not.
