@@ -633,10 +633,10 @@ impl Core {
         dirty.sort_unstable_by_key(|(id, _)| *id);
         self.store.settle(dirty.into_iter().map(|(id, held)| (id, &*held.record, &*held.line)))?;
         self.held.values_mut().for_each(|held| held.dirty = false);
-        for (side, record) in std::mem::take(&mut self.rows_changed) {
-            let since = self.rows.get(&(side.clone(), record.clone())).map(|row| row.since);
-            self.store.put_outbox(&side, &record, since)?;
+        for row in &self.rows_changed {
+            self.store.put_outbox(&row.0, &row.1, self.rows.get(row).map(|row| row.since))?;
         }
+        self.rows_changed.clear();
         let checkpoint =
             Checkpoint { seq, log, counts: self.counts, void: self.void.clone(), closed, ..Checkpoint::default() };
         self.store.checkpoint(&checkpoint)?;

@@ -204,7 +204,7 @@ impl Core {
             linked.map(|side| side.side.clone()).collect::<BTreeSet<_>>()
         };
         let apart = links(record).is_disjoint(&links(state));
-        let only = |all: Vec<(RecordId, Arc<Record>, _)>, one: &RecordId| all.iter().all(|(found, _, _)| found == one);
+        let only = |all: Vec<Alike>, one: &RecordId| all.iter().all(|(found, _, _)| found == one);
         Ok(same && apart && only(self.alike(id, record)?, other) && only(self.alike(other, state)?, id))
     }
 

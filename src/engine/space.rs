@@ -68,7 +68,8 @@ impl Space {
 
     /// Has the ballast lie there again, once there is enough space beside it.
     ///
-    /// One of another size is written anew; who asks for none leaves the one that is there. Failing is no error: it is tried again at the next checkpoint.
+    /// One of another size is written anew; who asks for none leaves the one that is there. Failing is no error: it is tried
+    /// again at the next checkpoint.
     pub fn restore(&self) {
         match self.lay() {
             Ok(()) => {}

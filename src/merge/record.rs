@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// What the words of one event have in common.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
     /// What was said.
     pub said: SaidId,
@@ -27,7 +27,7 @@ pub struct Told {
 }
 
 /// A word on a field that happened before no other word on it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// The event, as an entry of the record's line.
     pub entry: u32,
@@ -80,7 +80,7 @@ impl Reason {
 }
 
 /// One field of a record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
     /// Its name.
     pub name: FieldName,
@@ -254,7 +254,9 @@ impl Waiting {
 pub struct Record {
     /// The newest sequence that is taken in.
     pub last: Seq,
-    /// Its fields with at least one word, ascending by name; existence among them.
+    /// Its fields with at least one word, ascending by name; existence among them. Written apart, since their words share
+    /// what they have in common.
+    #[serde(skip)]
     pub fields: Vec<Field>,
     /// Whether it exists.
     pub existence: Existence,

@@ -189,16 +189,15 @@ impl Inner {
         matches!(self.trouble, Some((_, Trouble::Short(_) | Trouble::Full)))
     }
 
-    /// Moves a directory with all in it.
+    /// Moves a directory with all in it: one change, which is durable at once, as is that of the real directory beside it.
     fn rename_dir(&mut self, from: &Path, to: &Path) {
-        let inside = self.live.keys().filter(|path| path.starts_with(from)).cloned().collect::<Vec<_>>();
-        for path in inside {
-            let below = path.strip_prefix(from).expect("it is in there");
-            let (inode, new) = (self.live[&path], to.join(below));
-            self.live.remove(&path);
-            self.live.insert(new.clone(), inode);
-            self.renames.push(NameChange::Put(new, inode));
-            self.renames.push(NameChange::Gone(path));
+        let moved = |path: PathBuf| path.strip_prefix(from).map(|below| to.join(below)).unwrap_or(path);
+        for names in [&mut self.live, &mut self.durable] {
+            *names = std::mem::take(names).into_iter().map(|(path, inode)| (moved(path), inode)).collect();
+        }
+        for change in &mut self.renames {
+            let (NameChange::Put(path, _) | NameChange::Gone(path)) = change;
+            *path = moved(std::mem::take(path));
         }
     }
 }

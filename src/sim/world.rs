@@ -281,13 +281,19 @@ impl World {
                 .flat_map(|webhook| webhook.set.iter().map(|(field, _)| (webhook.record.clone(), field.clone())));
             self.spoken.extend(spoken);
             let drafts = arrived.into_iter().map(|webhook| capture::statement(&place.name, webhook)).collect();
-            for said in self.engine().say(drafts)? {
-                match said {
-                    Said::New { .. } => self.heard.new += 1,
-                    Said::Duplicate => self.heard.duplicates += 1,
-                }
-            }
+            self.say(drafts)?;
             self.places[at].post.acknowledge(now);
+        }
+        Ok(())
+    }
+
+    /// Says what was heard, and counts it.
+    fn say(&mut self, drafts: Vec<Draft>) -> Result<(), EngineError> {
+        for said in self.engine().say(drafts)? {
+            match said {
+                Said::New { .. } => self.heard.new += 1,
+                Said::Duplicate => self.heard.duplicates += 1,
+            }
         }
         Ok(())
     }
@@ -297,15 +303,10 @@ impl World {
     /// # Errors
     /// If the store fails; then it stays under way.
     pub fn arrive(&mut self, at: usize, nth: usize, keep: bool) -> Result<Option<Webhook>, EngineError> {
-        let place = &mut self.places[at];
+        let place = &self.places[at];
         let Some(webhook) = place.post.nth(nth).cloned() else { return Ok(None) };
         let draft = capture::statement(&place.name, webhook.clone());
-        for said in self.engine.as_ref().expect("the engine is open").say(vec![draft])? {
-            match said {
-                Said::New { .. } => self.heard.new += 1,
-                Said::Duplicate => self.heard.duplicates += 1,
-            }
-        }
+        self.say(vec![draft])?;
         if !keep {
             self.places[at].post.take(nth);
         }

@@ -4,6 +4,8 @@ use std::{
     collections::BTreeMap,
     panic::{self, AssertUnwindSafe},
     path::Path,
+    thread,
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -45,16 +47,31 @@ fn with_care<T>(work: impl FnOnce() -> Result<T, sled::Error>) -> Result<T, sled
     done.unwrap_or_else(|_| Err(sled::Error::ReportableBug("sled panicked over what it found".into())))
 }
 
+/// How often, and how long, the lock of indices that were closed a moment ago is waited for.
+const TRIES: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Opens what the log's lock says is nobody else's: sled's threads may still hold what this process has closed.
+fn let_go(open: impl Fn() -> Result<Db, sled::Error>) -> Result<Db, sled::Error> {
+    for _ in 1..TRIES {
+        match open() {
+            Err(sled::Error::Io(why)) if why.to_string().starts_with("could not acquire lock") => thread::sleep(PAUSE),
+            done => return done,
+        }
+    }
+    open()
+}
+
 impl Indices {
     /// Opens the indices in a directory, or makes them.
     pub fn open(dir: &Path, cache_bytes: u64) -> Result<Self, sled::Error> {
         with_care(|| {
-            let db = sled::Config::new()
+            let config = sled::Config::new()
                 .path(dir)
                 .cache_capacity(cache_bytes)
                 .flush_every_ms(None)
-                .mode(sled::Mode::HighThroughput)
-                .open()?;
+                .mode(sled::Mode::HighThroughput);
+            let db = let_go(|| config.open())?;
             let tree = |name: &str| db.open_tree(name);
             let (outbox, aliases, ties, matches) = (tree("outbox")?, tree("alias")?, tree("tie")?, tree("match")?);
             Ok(Indices { db, outbox, aliases, ties, matches })

@@ -1,12 +1,10 @@
 //! How records, lines and pages are laid out as bytes.
 //!
 //! A record's candidates mostly come from a few events, each of which set several fields: what candidates have of their
-//! event is written once for each event, and what that event said is written in the line. Numbers that grow along a line are written as differences. All of it is
-//! derived state, so another layout needs another [`LAYOUT`](super::checkpoint::LAYOUT) and no more.
+//! event is written once for each event, and what that event said is written in the line. Numbers that grow along a line are
+//! written as differences. All of it is derived state, so another layout needs another [`LAYOUT`](super::checkpoint::LAYOUT) and no more.
 
 use std::sync::Arc;
-
-use serde::Serialize;
 
 use crate::{
     clock::Millis,
@@ -16,7 +14,7 @@ use crate::{
     merge::{
         Line, Record,
         line::Entry,
-        record::{Candidate, Field, Reason, SideState, Told, Waiting},
+        record::{Candidate, Field, Reason, Told},
     },
     value::Value,
 };
@@ -65,44 +63,11 @@ type PackedCandidate<V, K> = (u32, V, K);
 type PackedField<N, C, M> = (N, C, u32, Reason, M);
 type FieldBack = PackedField<FieldName, Vec<PackedCandidate<Value, Vec<(SideName, Millis)>>>, Option<Value>>;
 
-/// A record without its fields, member by member as [`Record`].
-#[derive(Serialize)]
-struct Rest<'r> {
-    last: Seq,
-    fields: &'r [Field],
-    existence: crate::merge::Existence,
-    sides: &'r [SideState],
-    waiting: &'r [Waiting],
-    contradicted: &'r [u32],
-    copies: &'r [u32],
-    unheard: &'r [SaidId],
-    repeats: &'r [SaidId],
-    echoes: u32,
-    aside: Option<Millis>,
-    timed: bool,
-    mortal: bool,
-}
-
 /// Appends a record.
 pub fn put_record<'r>(bytes: &mut Vec<u8>, record: &'r Record) {
-    let Record {
-        last,
-        fields,
-        existence,
-        sides,
-        waiting,
-        contradicted,
-        copies,
-        unheard,
-        repeats,
-        echoes,
-        aside,
-        timed,
-        mortal,
-    } = record;
     let mut told: Vec<(u32, &Told)> = Vec::new();
-    let mut packed = Vec::with_capacity(fields.len());
-    for Field { name, candidates, winner, reason, merged } in fields {
+    let mut packed = Vec::with_capacity(record.fields.len());
+    for Field { name, candidates, winner, reason, merged } in &record.fields {
         let mut pack = |candidate: &'r Candidate| {
             let new = (candidate.entry, &*candidate.told);
             let at = told
@@ -117,37 +82,22 @@ pub fn put_record<'r>(bytes: &mut Vec<u8>, record: &'r Record) {
         let candidates: Vec<PackedCandidate<&Value, &Vec<_>>> = candidates.iter().map(&mut pack).collect();
         packed.push((name, candidates, *winner, *reason, merged));
     }
-    let rest = Rest {
-        last: *last,
-        fields: &[],
-        existence: *existence,
-        sides,
-        waiting,
-        contradicted,
-        copies,
-        unheard,
-        repeats,
-        echoes: *echoes,
-        aside: *aside,
-        timed: *timed,
-        mortal: *mortal,
-    };
     let told = told.into_iter().map(|(entry, told)| {
         let Told { said: _, origin, said_at, said_seq, author } = told;
         (entry, origin, *said_at, *said_seq, author)
     });
-    codec::encode_into(bytes, &(told.collect::<Vec<PackedTold<&Origin, &Author>>>(), packed, rest));
+    codec::encode_into(bytes, &(told.collect::<Vec<PackedTold<&Origin, &Author>>>(), packed, record));
 }
 
-/// Reads a record whose line has these words at its entries.
+/// Reads a record whose line has these entries.
 ///
 /// # Errors
 /// If the bytes are not those of one.
-pub fn record(bytes: &[u8], said: impl Fn(usize) -> Option<SaidId>) -> Result<Record, CodecError> {
+pub fn record(bytes: &[u8], line: &[Entry]) -> Result<Record, CodecError> {
     type Back = (Vec<PackedTold<Origin, Author>>, Vec<FieldBack>, Record);
     let (told, fields, mut record): Back = codec::decode(bytes)?;
     let told = told.into_iter().map(|(entry, origin, said_at, said_seq, author)| {
-        let said = said(entry as usize).ok_or(CodecError::NotCanonical)?;
+        let said = line.get(entry as usize).ok_or(CodecError::NotCanonical)?.said;
         Ok((entry, Arc::new(Told { said, origin, said_at, said_seq, author })))
     });
     let told = told.collect::<Result<Vec<(u32, Arc<Told>)>, CodecError>>()?;
@@ -161,22 +111,6 @@ pub fn record(bytes: &[u8], said: impl Fn(usize) -> Option<SaidId>) -> Result<Re
         record.fields.push(Field { name, candidates, winner, reason, merged });
     }
     Ok(record)
-}
-
-/// Reads what the entries of a line said; `None` if the bytes are not those of one.
-pub fn said(mut bytes: &[u8]) -> Option<Vec<SaidId>> {
-    let count = take_number(&mut bytes)?;
-    let mut all = Vec::with_capacity(usize::try_from(count).ok()?.min(bytes.len() / 19));
-    for _ in 0..count {
-        let (said, rest) = bytes.split_first_chunk()?;
-        bytes = rest;
-        let (_seq, _place) = (take_number(&mut bytes)?, take_number(&mut bytes)?);
-        for _ in 0..take_number(&mut bytes)? {
-            take_number(&mut bytes)?;
-        }
-        all.push(SaidId(*said));
-    }
-    bytes.is_empty().then_some(all)
 }
 
 /// Appends a line: sequences and places as steps from the entry before, parents as how far back they stand.
@@ -193,8 +127,8 @@ pub fn put_line(bytes: &mut Vec<u8>, line: &Line) {
     }
 }
 
-/// Reads a line; `None` if the bytes are not those of one.
-pub fn line(mut bytes: &[u8]) -> Option<Line> {
+/// Reads the entries of a line; `None` if the bytes are not those of one.
+pub fn entries(mut bytes: &[u8]) -> Option<Vec<Entry>> {
     let count = take_number(&mut bytes)?;
     // An entry takes at least this many bytes, so no count makes room for more than there can be.
     let mut entries = Vec::with_capacity(usize::try_from(count).ok()?.min(bytes.len() / 19));
@@ -211,7 +145,7 @@ pub fn line(mut bytes: &[u8]) -> Option<Line> {
         }
         entries.push(Entry { said: SaidId(*said), seq: Seq(before.0), place: Place(before.1), parents });
     }
-    bytes.is_empty().then(|| Line::from_entries(entries))
+    bytes.is_empty().then_some(entries)
 }
 
 #[cfg(test)]
@@ -254,11 +188,9 @@ mod tests {
     fn a_line_comes_back_also_where_a_parent_stands_behind_its_child() {
         let mut bytes = Vec::new();
         put_line(&mut bytes, &some_line());
-        assert_eq!(line(&bytes), Some(some_line()));
-        assert_eq!(said(&bytes), Some(some_line().entries().iter().map(|entry| entry.said).collect()));
+        assert_eq!(entries(&bytes).map(Line::from_entries), Some(some_line()));
         for cut in 0..bytes.len() {
-            assert_eq!(line(&bytes[..cut]), None, "cut to {cut} bytes");
-            assert_eq!(said(&bytes[..cut]), None, "cut to {cut} bytes");
+            assert_eq!(entries(&bytes[..cut]), None, "cut to {cut} bytes");
         }
     }
 
@@ -300,10 +232,9 @@ mod tests {
             bytes
         };
         for record in [&one, &two, &Record::default()] {
-            let said = |entry: usize| Some(SaidId([entry as u8; 16]));
-            assert_eq!(super::record(&bytes(record), said).expect("it was put there"), *record);
+            assert_eq!(super::record(&bytes(record), some_line().entries()).expect("it was put there"), *record);
             let known = record.fields.is_empty();
-            assert_eq!(super::record(&bytes(record), |_| None).is_ok(), known, "a word is on the line, or nowhere");
+            assert_eq!(super::record(&bytes(record), &[]).is_ok(), known, "a word is on the line, or nowhere");
         }
         let more = due(vec![one.fields[0].clone(), field("b", vec![candidate(0, "crm", "x")])]);
         assert!(bytes(&more).len() < bytes(&one).len() + 20, "the event is told of once");

@@ -14,7 +14,7 @@ use crate::{
     codec::{self, CodecError},
     id::{RecordId, SideName},
     log::disk::Disk,
-    merge::{Line, Record},
+    merge::{Line, Record, line::Entry},
     state::checkpoint::{Checkpoint, LAYOUT},
 };
 
@@ -162,8 +162,7 @@ impl Store {
     pub fn record(&self, id: &str) -> Result<Option<Record>, StateError> {
         let Some(bytes) = self.get(id)? else { return Ok(None) };
         let (record, line) = halves(id, &bytes)?;
-        let said = packed::said(line).ok_or_else(|| unread(id, CodecError::NotCanonical))?;
-        packed::record(record, |entry| said.get(entry).copied()).map(Some).map_err(|source| unread(id, source))
+        packed::record(record, &entries_of(id, line)?).map(Some).map_err(|source| unread(id, source))
     }
 
     /// A record's line.
@@ -172,7 +171,7 @@ impl Store {
     /// As [`Store::record`].
     pub fn line(&self, id: &str) -> Result<Option<Line>, StateError> {
         let Some(bytes) = self.get(id)? else { return Ok(None) };
-        line_of(id, halves(id, &bytes)?.1).map(Some)
+        Ok(Some(Line::from_entries(entries_of(id, halves(id, &bytes)?.1)?)))
     }
 
     /// A record's resolved state with its line.
@@ -182,9 +181,9 @@ impl Store {
     pub fn whole(&self, id: &str) -> Result<Option<(Record, Line)>, StateError> {
         let Some(bytes) = self.get(id)? else { return Ok(None) };
         let (record, line) = halves(id, &bytes)?;
-        let line = line_of(id, line)?;
-        let record = packed::record(record, |entry| line.entries().get(entry).map(|entry| entry.said));
-        Ok(Some((record.map_err(|source| unread(id, source))?, line)))
+        let entries = entries_of(id, line)?;
+        let record = packed::record(record, &entries).map_err(|source| unread(id, source))?;
+        Ok(Some((record, Line::from_entries(entries))))
     }
 
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StateError> {
@@ -427,8 +426,8 @@ pub(super) fn decode<T: serde::de::DeserializeOwned>(name: &str, bytes: &[u8]) -
     codec::decode(bytes).map_err(|source| unread(name, source))
 }
 
-fn line_of(name: &str, bytes: &[u8]) -> Result<Line, StateError> {
-    packed::line(bytes).ok_or_else(|| unread(name, CodecError::NotCanonical))
+fn entries_of(name: &str, bytes: &[u8]) -> Result<Vec<Entry>, StateError> {
+    packed::entries(bytes).ok_or_else(|| unread(name, CodecError::NotCanonical))
 }
 
 fn unread(name: &str, source: CodecError) -> StateError {

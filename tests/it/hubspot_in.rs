@@ -69,9 +69,14 @@ impl Links for Unlinked {
     }
 }
 
+/// What a side of this manifest says, where no record is linked with another.
+pub fn unlinked(manifest: &str, side: &str) -> Translation {
+    let manifest = Manifest::parse(manifest).unwrap_or_else(|faults| panic!("a good manifest, but {faults:?}"));
+    Translation::new(Arc::new(manifest), SideName::new(side).expect("good"), Arc::new(Unlinked))
+}
+
 fn translation() -> Translation {
-    let manifest = Manifest::parse(MANIFEST).unwrap_or_else(|faults| panic!("a good manifest, but {faults:?}"));
-    Translation::new(Arc::new(manifest), SideName::new("crm").expect("good"), Arc::new(Unlinked))
+    unlinked(MANIFEST, "crm")
 }
 
 fn batch(body: &str) -> Batch {

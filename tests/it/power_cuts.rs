@@ -33,7 +33,7 @@ fn cut_everywhere(seed: u64) -> u64 {
         disk.plan(nth, Trouble::Crash);
         let lived = life.live(&disk, &mut told);
         if !disk.met() {
-            assert!(nth > 20, "a life has many operations");
+            assert!(nth > life.calls(), "every call is at least one operation");
             lived.expect("an undisturbed life");
             break;
         }
@@ -110,7 +110,7 @@ impl Shaken {
                     assert_eq!(opening.recovery.faults, [], "a crash is not taken for damage");
                     return self.trouble();
                 }
-                Err(why) => assert!(self.disk.met(), "the disk works, but {why}"),
+                Err(why) => assert!(self.disk.met(), "the disk works, but {why:?}"),
             }
         }
     }

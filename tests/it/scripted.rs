@@ -56,6 +56,11 @@ impl Life {
         Life { seed, options, sessions }
     }
 
+    /// How many calls append something.
+    pub fn calls(&self) -> u64 {
+        self.sessions.iter().map(|session| session.calls.len() as u64).sum()
+    }
+
     /// What the entry with this sequence says: lengths differ, and some entries take several sectors.
     pub fn content(&self, seq: u64) -> (Vec<u8>, Vec<u8>) {
         let mut state = self.seed ^ seq.wrapping_mul(0x9e37_79b9);

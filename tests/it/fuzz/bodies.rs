@@ -1,13 +1,11 @@
 //! Texts from outside: manifests, neutral lines, webhook bodies, answers.
 
-use std::sync::Arc;
-
 use serde_json::value::RawValue;
 use syncline::{
     capture::neutral::{self, Line, Statement},
     clock::{Hlc, Millis},
     event::{Event, Kind},
-    id::{SideName, TenantKey},
+    id::TenantKey,
     manifest::Manifest,
     rulebook::EXISTENCE,
     send::chance::Chance,
@@ -25,8 +23,8 @@ use syncline::{
 use super::{
     Target,
     mutate::{mutated_text, one_of, samples},
-    words::Unlinked,
 };
+use crate::hubspot_in::unlinked;
 
 const SMALL: &str = include_str!("../../fuzz/small.yaml");
 const WHOLE: &str = include_str!("../examples/portal-hubspot.yaml");
@@ -172,11 +170,6 @@ impl Target for Lines {
 
 const KINDS: &str = include_str!("../../fuzz/kinds.yaml");
 
-fn translation(side: &str) -> Translation {
-    let manifest = Manifest::parse(KINDS).unwrap_or_else(|faults| panic!("a good manifest, but {faults:?}"));
-    Translation::new(Arc::new(manifest), SideName::new(side).expect("good"), Arc::new(Unlinked))
-}
-
 const NOW: Millis = Millis(1_772_366_400_000);
 
 /// What HubSpot posts.
@@ -194,7 +187,7 @@ impl Target for HubSpotBodies {
     fn new(_: &mut Chance) -> Self {
         let sound = samples(include_str!("../../fuzz/hubspot.jsonl"));
         sound.iter().for_each(|body| drop(webhook::split(body).expect("a good body")));
-        HubSpotBodies { sound, translation: translation("crm"), key: TenantKey([7; 32]) }
+        HubSpotBodies { sound, translation: unlinked(KINDS, "crm"), key: TenantKey([7; 32]) }
     }
 
     fn input(&mut self, chance: &mut Chance) -> Vec<u8> {
@@ -245,7 +238,7 @@ impl Target for PortalBodies {
 
     fn new(_: &mut Chance) -> Self {
         let sound = samples(include_str!("../../fuzz/portal.jsonl"));
-        let translation = translation("portal");
+        let translation = unlinked(KINDS, "portal");
         let good = sound.iter().filter(|body| hook::read(body, &translation, NOW).is_ok()).count();
         assert!(good == sound.len(), "{good} sound samples");
         PortalBodies { sound, translation, key: TenantKey([7; 32]) }

@@ -1,7 +1,5 @@
 //! The words: values, names, event bytes, rules across fields, and what sides say of values.
 
-use std::sync::Arc;
-
 use serde_json::value::RawValue;
 use syncline::{
     capture::neutral::{self, Line},
@@ -10,9 +8,8 @@ use syncline::{
     event::{self, Author, Detail, Draft, Header, Kind, Origin, Sealed},
     expression::Expression,
     id::{self, FieldName, RecordId, RecordKey, SideName, TenantKey},
-    manifest::Manifest,
     send::chance::Chance,
-    side::{Links, translate::Translation},
+    side::translate::Translation,
     value::Value,
 };
 
@@ -20,6 +17,7 @@ use super::{
     Target,
     mutate::{mutated, mutated_text, one_of, samples},
 };
+use crate::hubspot_in::unlinked;
 
 fn values() -> Vec<Vec<u8>> {
     samples(include_str!("../../fuzz/values.txt"))
@@ -288,26 +286,13 @@ records:
       any_of_them: { type: any, crm: any_of_them, portal: any_of_them }
 "#;
 
-pub struct Unlinked;
-
-impl Links for Unlinked {
-    fn record(&self, kind: &str, side: &SideName, link: &str) -> Option<RecordId> {
-        RecordId::on_side(kind, side, link).ok()
-    }
-
-    fn link(&self, _: &RecordId, _: &SideName) -> Option<Box<str>> {
-        None
-    }
-}
-
 impl Target for Translations {
     const NAME: &'static str = "values of sides";
     const SHARE: u64 = 60_000;
     const BATCH: u64 = 1000;
 
     fn new(_: &mut Chance) -> Self {
-        let manifest = Manifest::parse(TYPES).unwrap_or_else(|faults| panic!("a good manifest, but {faults:?}"));
-        let translation = Translation::new(Arc::new(manifest), SideName::new("crm").expect("good"), Arc::new(Unlinked));
+        let translation = unlinked(TYPES, "crm");
         let fields: Vec<String> = translation.fields("contact").map(|(field, _)| field.to_string()).collect();
         assert_eq!(fields.len(), 11);
         let texts = [
