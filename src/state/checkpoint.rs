@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The layout of derived state that this build writes; another one is rebuilt from the log.
-pub const LAYOUT: u32 = 8;
+pub const LAYOUT: u32 = 9;
 const FILE: &str = "checkpoint";
 const FORMING: &str = "checkpoint.new";
 
@@ -56,6 +56,8 @@ pub struct Checkpoint {
     pub runs: Vec<Name>,
     /// What the indices held, if there were any.
     pub indexed: Option<Held>,
+    /// The number of the indices.
+    pub indices: u32,
     /// The totals at that sequence.
     pub counts: Counts,
     /// What is out of effect because its name was used elsewhere.

@@ -1,9 +1,13 @@
 //! sled, opened with care: indices of which what is lost is found out, and made anew from the log.
+//!
+//! sled gives back little of what was overwritten or removed. Its size is watched: once it is many times what is in it, all
+//! of it is copied into a directory of its own, with the next number, and the old one goes when a checkpoint names the new.
 
 use std::{
     collections::BTreeMap,
+    fs, io,
     panic::{self, AssertUnwindSafe},
-    path::Path,
+    path::{Path, PathBuf},
     thread,
     time::Duration,
 };
@@ -32,8 +36,14 @@ pub struct Held {
     pub ties: u64,
 }
 
+/// Indices are worn out when they take so many times the bytes that are in them.
+const WORN_TIMES: u64 = 8;
+/// The names of their directories begin with this, and end with their number.
+const PREFIX: &str = "indices";
+
 /// What is looked up by something else than a record's id.
 pub struct Indices {
+    number: u32,
     db: Db,
     outbox: Tree,
     aliases: Tree,
@@ -63,19 +73,57 @@ fn let_go(open: impl Fn() -> Result<Db, sled::Error>) -> Result<Db, sled::Error>
 }
 
 impl Indices {
-    /// Opens the indices in a directory, or makes them.
-    pub fn open(dir: &Path, cache_bytes: u64) -> Result<Self, sled::Error> {
+    /// Opens the indices of this number in a state directory, or makes them.
+    pub fn open(state: &Path, number: u32, cache_bytes: u64) -> Result<Self, sled::Error> {
         with_care(|| {
             let config = sled::Config::new()
-                .path(dir)
+                .path(place(state, number))
                 .cache_capacity(cache_bytes)
                 .flush_every_ms(None)
                 .mode(sled::Mode::HighThroughput);
             let db = let_go(|| config.open())?;
             let tree = |name: &str| db.open_tree(name);
             let (outbox, aliases, ties, matches) = (tree("outbox")?, tree("alias")?, tree("tie")?, tree("match")?);
-            Ok(Indices { db, outbox, aliases, ties, matches })
+            Ok(Indices { number, db, outbox, aliases, ties, matches })
         })
+    }
+
+    /// The number in the name of their directory.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    fn trees(&self) -> [&Tree; 4] {
+        [&self.outbox, &self.aliases, &self.ties, &self.matches]
+    }
+
+    /// Whether they take many times the bytes that are in them; never if they take no more than `least`.
+    pub fn are_worn(&self, least: u64) -> Result<bool, sled::Error> {
+        let taken = self.db.size_on_disk()?;
+        if taken <= least {
+            return Ok(false);
+        }
+        let mut held = 0;
+        for pair in self.trees().into_iter().flat_map(Tree::iter) {
+            let (key, value) = pair?;
+            held += (key.len() + value.len()) as u64;
+        }
+        Ok(taken > held.saturating_mul(WORN_TIMES))
+    }
+
+    /// The same entries in a directory of their own, with the next number.
+    pub fn anew(&self, state: &Path, cache_bytes: u64) -> Result<Self, StateError> {
+        let number = self.number.wrapping_add(1);
+        // A copy that no checkpoint ever named may have been left behind.
+        remove(&place(state, number))?;
+        let new = Indices::open(state, number, cache_bytes)?;
+        for (from, to) in self.trees().into_iter().zip(new.trees()) {
+            for pair in from.iter() {
+                let (key, value) = pair?;
+                to.insert(key, value)?;
+            }
+        }
+        Ok(new)
     }
 
     /// Whether they hold what a checkpoint stands for.
@@ -177,6 +225,38 @@ impl Indices {
         }
         Ok(records)
     }
+}
+
+/// Where the indices of a number lie.
+fn place(state: &Path, number: u32) -> PathBuf {
+    state.join(format!("{PREFIX}{number}"))
+}
+
+fn remove(dir: &Path) -> Result<(), StateError> {
+    match fs::remove_dir_all(dir) {
+        Err(why) if why.kind() != io::ErrorKind::NotFound => {
+            Err(StateError::Io { doing: "remove", path: dir.to_owned(), source: why })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes all indices from a state directory but those of this number.
+pub fn remove_others(state: &Path, number: Option<u32>) -> Result<(), StateError> {
+    let failed = |source| StateError::Io { doing: "list", path: state.to_owned(), source };
+    let entries = match fs::read_dir(state) {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(failed)?,
+    };
+    for entry in entries {
+        let path = entry.map_err(failed)?.path();
+        let named = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix(PREFIX));
+        let found = named.and_then(|found| found.parse::<u32>().ok());
+        if found.is_some_and(|found| Some(found) != number) {
+            remove(&path)?;
+        }
+    }
+    Ok(())
 }
 
 fn damaged(name: &str) -> StateError {

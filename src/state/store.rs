@@ -5,10 +5,16 @@ use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
-use super::{indices::Indices, packed, pages::Pages, shelf::Shelf, tie::Tie};
+use super::{
+    indices::{self, Indices},
+    packed,
+    pages::Pages,
+    shelf::Shelf,
+    tie::Tie,
+};
 use crate::{
     clock::Millis,
     codec::{self, CodecError},
@@ -60,6 +66,8 @@ pub enum Opened {
 
 /// Values are put together in memory that is kept, up to so many bytes of it.
 const FORMING_BYTES_KEPT: usize = 1 << 20;
+/// sled takes some megabytes for next to nothing, and that much again while it tidies up.
+const WORN_BYTES: u64 = 64 << 20;
 /// Before this character stand the keys that are no record's: ids hold no control characters.
 const RECORDS: &str = "\u{2}";
 
@@ -76,8 +84,10 @@ pub struct Memory {
 pub struct Store {
     shelf: Mutex<Shelf>,
     /// `None` until something is to be put into them, in a store that has none yet.
-    indices: OnceLock<Indices>,
+    indices: RwLock<Option<Arc<Indices>>>,
     index_bytes: u64,
+    /// Indices that take no more are left as they are.
+    worn_bytes: u64,
     dir: PathBuf,
     disk: Arc<dyn Disk>,
 }
@@ -106,8 +116,14 @@ impl Store {
     fn over(disk: &Arc<dyn Disk>, dir: &Path, memory: Memory, checkpoint: &Checkpoint) -> Result<Self, StateError> {
         let shelf = Shelf::open(disk.clone(), dir.to_owned(), &checkpoint.runs, memory.packed);
         let failed = |source| StateError::Io { doing: "open the runs in", path: dir.to_owned(), source };
-        let (shelf, indices) = (Mutex::new(shelf.map_err(failed)?), OnceLock::new());
-        Ok(Store { shelf, indices, index_bytes: memory.indices, dir: dir.to_owned(), disk: disk.clone() })
+        Ok(Store {
+            shelf: Mutex::new(shelf.map_err(failed)?),
+            indices: RwLock::default(),
+            index_bytes: memory.indices,
+            worn_bytes: WORN_BYTES,
+            dir: dir.to_owned(),
+            disk: disk.clone(),
+        })
     }
 
     /// Opens what a checkpoint stands for; `None` if not all of it is there.
@@ -121,10 +137,11 @@ impl Store {
         checkpoint: &Checkpoint,
     ) -> Result<Option<Self>, StateError> {
         let store = Self::over(disk, dir, memory, checkpoint)?;
+        indices::remove_others(dir, checkpoint.indexed.map(|_| checkpoint.indices))?;
         let Some(due) = checkpoint.indexed else { return Ok(Some(store)) };
-        let found = Indices::open(dir, memory.indices)?;
+        let found = Indices::open(dir, checkpoint.indices, memory.indices)?;
         let holds = found.hold(due)?;
-        store.indices.get_or_init(|| found);
+        store.use_indices(found);
         Ok(holds.then_some(store))
     }
 
@@ -132,13 +149,35 @@ impl Store {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn known_indices(&self) -> Option<Arc<Indices>> {
+        self.indices.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn use_indices(&self, indices: Indices) -> Arc<Indices> {
+        let indices = Arc::new(indices);
+        *self.indices.write().unwrap_or_else(PoisonError::into_inner) = Some(indices.clone());
+        indices
+    }
+
     /// The indices, made if there are none yet.
-    fn indices(&self) -> Result<&Indices, StateError> {
-        if let Some(indices) = self.indices.get() {
-            return Ok(indices);
+    fn indices(&self) -> Result<Arc<Indices>, StateError> {
+        match self.known_indices() {
+            Some(indices) => Ok(indices),
+            None => Ok(self.use_indices(Indices::open(&self.dir, 0, self.index_bytes)?)),
         }
-        let opened = Indices::open(&self.dir, self.index_bytes)?;
-        Ok(self.indices.get_or_init(|| opened))
+    }
+
+    /// The indices as a checkpoint is to name them: what is worn out is replaced, and all of it is durable.
+    fn settled_indices(&self) -> Result<Option<Arc<Indices>>, StateError> {
+        let Some(mut indices) = self.known_indices() else { return Ok(None) };
+        if indices.are_worn(self.worn_bytes)? {
+            indices = self.use_indices(indices.anew(&self.dir, self.index_bytes)?);
+            tracing::info!("the indices of derived state had grown, and were made anew");
+        }
+        indices.flush()?;
+        // sled asks the kernel to write, not the disk to keep: its files are synced here, one by one.
+        self.sync_files(&self.dir)?;
+        Ok(Some(indices))
     }
 
     fn put_aside(disk: &dyn Disk, dir: &Path) -> Result<PathBuf, StateError> {
@@ -265,7 +304,7 @@ impl Store {
     /// # Errors
     /// If sled fails.
     pub fn outbox(&self) -> Result<Vec<(SideName, RecordId, Millis)>, StateError> {
-        Ok(self.indices.get().map(Indices::outbox).transpose()?.unwrap_or_default())
+        Ok(self.known_indices().map(|indices| indices.outbox()).transpose()?.unwrap_or_default())
     }
 
     /// The id under which a record is resolved, if that is another.
@@ -273,7 +312,7 @@ impl Store {
     /// # Errors
     /// If sled fails, or holds something else.
     pub fn alias(&self, id: &str) -> Result<Option<RecordId>, StateError> {
-        self.indices.get().map_or(Ok(None), |indices| indices.alias(id))
+        self.known_indices().map_or(Ok(None), |indices| indices.alias(id))
     }
 
     /// Notes under which id a record is resolved; `None`: under its own.
@@ -289,7 +328,7 @@ impl Store {
     /// # Errors
     /// If sled fails, or holds something else.
     pub fn ties(&self, id: &str) -> Result<BTreeMap<RecordId, Tie>, StateError> {
-        self.indices.get().map_or_else(|| Ok(BTreeMap::new()), |indices| indices.ties(id))
+        self.known_indices().map_or_else(|| Ok(BTreeMap::new()), |indices| indices.ties(id))
     }
 
     /// Notes the newest statement about a pair, under its first record.
@@ -313,7 +352,7 @@ impl Store {
     /// # Errors
     /// If sled fails.
     pub fn matches(&self, value: &[u8]) -> Result<Vec<RecordId>, StateError> {
-        Ok(self.indices.get().map(|indices| indices.matches(value)).transpose()?.unwrap_or_default())
+        Ok(self.known_indices().map(|indices| indices.matches(value)).transpose()?.unwrap_or_default())
     }
 
     /// Takes the checkpoint back before records change their make-up: whoever opens a store without one makes it anew.
@@ -332,20 +371,15 @@ impl Store {
     /// # Errors
     /// If a disk operation fails; the old checkpoint then still holds.
     pub fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), StateError> {
-        let indexed = match self.indices.get() {
-            None => None,
-            Some(indices) => {
-                indices.flush()?;
-                // sled asks the kernel to write, not the disk to keep: its files are synced here, one by one.
-                self.sync_files(&self.dir)?;
-                Some(indices.held()?)
-            }
-        };
+        let indices = self.settled_indices()?;
+        let indexed = indices.as_ref().map(|indices| indices.held()).transpose()?;
+        let number = indices.map_or(0, |indices| indices.number());
         self.disk.sync_dir(&self.dir).map_err(|source| self.io("sync", source))?;
         let runs = self.shelf().names();
-        let checkpoint = Checkpoint { layout: LAYOUT, runs, indexed, ..checkpoint.clone() };
+        let checkpoint = Checkpoint { layout: LAYOUT, runs, indexed, indices: number, ..checkpoint.clone() };
         checkpoint.write(&*self.disk, &self.dir).map_err(|source| self.io("write a checkpoint in", source))?;
-        if let Err(why) = self.shelf().remove_others() {
+        let runs_gone = self.shelf().remove_others().map_err(|source| self.io("remove what has served in", source));
+        if let Err(why) = runs_gone.and_then(|()| indices::remove_others(&self.dir, indexed.map(|_| number))) {
             // They are removed when the store is next opened.
             tracing::warn!(
                 error = &why as &dyn std::error::Error,
@@ -432,4 +466,92 @@ fn entries_of(name: &str, bytes: &[u8]) -> Result<Vec<Entry>, StateError> {
 
 fn unread(name: &str, source: CodecError) -> StateError {
     StateError::Value { name: name.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        log::disk::RealDisk,
+        sim::disk::{SimDisk, Trouble},
+    };
+
+    const MEMORY: Memory = Memory { packed: 1 << 20, indices: 1 << 20 };
+
+    fn open(disk: Arc<dyn Disk>, dir: &Path) -> (Store, Opened) {
+        let (mut store, opened) = Store::open(disk, dir, MEMORY).expect("it opens");
+        store.worn_bytes = 512 << 10;
+        (store, opened)
+    }
+
+    fn id(text: &str) -> RecordId {
+        RecordId::new(text).expect("good")
+    }
+
+    /// Rows come and go, and a few entries of every kind stay.
+    fn use_up(store: &Store) {
+        for round in 0..40 {
+            for place in [Some(Millis(5)), None] {
+                for row in 0..500 {
+                    store.put_outbox("crm", &format!("contact/{row}"), place).expect("sled works");
+                }
+            }
+            store.put_outbox("crm", "contact/stays", Some(Millis(round))).expect("sled works");
+            store.checkpoint(&Checkpoint::default()).expect("the disk works");
+        }
+    }
+
+    fn put_some(store: &Store) {
+        store.put_alias("contact/b", Some(&id("contact/a"))).expect("sled works");
+        store.put_match(b"a@example.com", "contact/a", true).expect("sled works");
+    }
+
+    fn holds_some(store: &Store) {
+        assert_eq!(store.alias("contact/b").expect("sled works"), Some(id("contact/a")));
+        assert_eq!(store.matches(b"a@example.com").expect("sled works"), [id("contact/a")]);
+        assert_eq!(store.outbox().expect("sled works").len(), 1);
+    }
+
+    fn indices_in(dir: &Path) -> Vec<String> {
+        let names = fs::read_dir(dir).expect("it is there").map(|entry| entry.expect("readable").file_name());
+        let mut names: Vec<String> = names.map(|name| name.into_string().expect("text")).collect();
+        names.retain(|name| name.starts_with("indices"));
+        names
+    }
+
+    #[test]
+    fn indices_that_have_grown_are_made_anew_and_hold_the_same() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (store, _) = open(Arc::new(RealDisk), dir.path());
+        put_some(&store);
+        use_up(&store);
+        let number = store.known_indices().expect("there are some").number();
+        assert!(number > 0, "{} bytes are not taken for worn out", store.bytes());
+        assert_eq!(indices_in(dir.path()), [format!("indices{number}")], "the old ones have gone");
+        assert!(store.bytes() < 2 << 20, "{} bytes", store.bytes());
+        holds_some(&store);
+        drop(store);
+        let (store, opened) = open(Arc::new(RealDisk), dir.path());
+        assert!(matches!(opened, Opened::At(_)));
+        holds_some(&store);
+    }
+
+    #[test]
+    fn indices_that_no_checkpoint_names_are_as_if_they_had_never_been_made() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let disk = SimDisk::new();
+        let (mut store, _) = open(disk.shared(), dir.path());
+        store.worn_bytes = u64::MAX;
+        put_some(&store);
+        use_up(&store);
+        store.worn_bytes = 512 << 10;
+        disk.plan(1, Trouble::Crash);
+        store.checkpoint(&Checkpoint::default()).expect_err("the power is out");
+        assert_eq!(indices_in(dir.path()).len(), 2, "the old ones are there until a checkpoint names the new");
+        drop(store);
+        let (store, opened) = open(disk.after(crate::sim::disk::Cut::Lost).shared(), dir.path());
+        assert!(matches!(opened, Opened::At(_)));
+        assert_eq!(indices_in(dir.path()), ["indices0"]);
+        holds_some(&store);
+    }
 }
