@@ -1,9 +1,10 @@
-//! Killed with SIGKILL at any moment of an import, then run again: nothing lost, nothing doubled.
+//! Killed with SIGKILL, then run again: nothing lost, nothing doubled.
 //!
-//! The child is this very binary, importing on a disk that notes in a file what it is doing. The parent waits for a
+//! The service is killed under load. An import is killed at chosen moments: the child is this very binary, importing on a disk that notes in a file what it is doing. The parent waits for a
 //! chosen kind of moment and kills it there.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     io,
     os::unix::fs::FileExt,
@@ -12,7 +13,9 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
+        mpsc::{self, RecvTimeoutError},
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -21,10 +24,18 @@ use syncline::{
     engine::{Builder, Engine},
     history::Principal,
     log::disk::{Disk, DiskFile, DiskLock, LockError, RealDisk},
+    send::chance::Chance,
+};
+
+use crate::{
+    real_power::{Service, check, client, token_of},
+    suites,
 };
 
 const MOMENTS: [&str; 5] = ["write", "sync", "checkpoint", "roll", "between"];
 const BETWEEN: u8 = 4;
+/// So that a store has a past when its service is killed, and is still read through quickly.
+const KILLS_OF_ONE_STORE: u64 = 25;
 const CHILD: &str = "SYNCLINE_KILL_CHILD";
 
 /// The real disk, noting in a file what it does: the moment's number, and how many moments there were.
@@ -246,7 +257,7 @@ pub fn check_kept(dir: &Path, lines: &str) {
     }
     let (engine, _) = builder(&dir.join("store")).open().expect("it opens after a kill");
     let before = engine.counts().expect("the engine runs").events;
-    let said: std::collections::BTreeSet<&str> = lines.lines().take(acknowledged as usize).collect();
+    let said: BTreeSet<&str> = lines.lines().take(acknowledged as usize).collect();
     assert!(before >= said.len() as u64, "{before} events in the log, {} statements acknowledged", said.len());
     // The acknowledged lines again: not one of them is new.
     let part: String = lines.lines().take(acknowledged as usize).map(|line| format!("{line}\n")).collect();
@@ -269,11 +280,50 @@ fn check_end(dir: &Path, lines: &str, due: &(String, String, u64)) {
 fn an_import_killed_at_any_moment_ends_as_an_undisturbed_one() {
     let lines = crate::data::workload();
     let part: String = lines.lines().take(3000).map(|line| format!("{line}\n")).collect();
-    let kills = std::env::var("SYNCLINE_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(50);
-    let fell = life(kills, &part);
+    let kills = suites::cases(30, 50, 500);
+    let fell = life(kills as usize, &part);
     let told: Vec<String> = MOMENTS.iter().zip(fell).map(|(moment, count)| format!("{moment} {count}")).collect();
-    println!("{kills} kills fell into: {}", told.join(", "));
+    suites::reached("killed imports", kills, &format!("kills, which fell into: {}", told.join(", ")));
     for (moment, count) in MOMENTS.iter().zip(fell).take(4) {
         assert!(count > 0, "no kill fell into a {moment}");
     }
+}
+
+/// The service with clients who edit as fast as they are answered, killed after a while; what they were told is there.
+fn serve_and_kill(store: &Path, chance: &mut Chance) -> BTreeSet<String> {
+    let token = token_of(store);
+    let service = Service::start(store, &[]);
+    let address = service.address.clone();
+    thread::scope(|scope| {
+        let client = |number: u64| {
+            let (address, token) = (&address, &token);
+            scope.spawn(move || client(address, token, &format!("contact/{number}")))
+        };
+        let clients: Vec<_> = (0..4).map(client).collect();
+        let (_open, nothing) = mpsc::channel::<()>();
+        let wait = Duration::from_millis(chance.below(150));
+        assert_eq!(nothing.recv_timeout(wait), Err(RecvTimeoutError::Timeout));
+        drop(service);
+        clients.into_iter().flat_map(|client| client.join().expect("it ends well")).map(|(_, id)| id).collect()
+    })
+}
+
+#[test]
+fn a_service_killed_under_load_has_all_that_it_acknowledged() {
+    let kills = suites::cases(4, 100, 2_000);
+    let mut chance = Chance::new(suites::first_seed()).fork();
+    let (mut dir, mut acknowledged, mut edits) = (None, BTreeSet::new(), 0);
+    for kill in 0..kills {
+        if kill % KILLS_OF_ONE_STORE == 0 {
+            acknowledged.clear();
+            dir = None;
+        }
+        let store = dir.get_or_insert_with(|| tempfile::tempdir().expect("a directory")).path().join("store");
+        let told = serve_and_kill(&store, &mut chance);
+        edits += told.len();
+        acknowledged.extend(told);
+        check(&store, &acknowledged);
+    }
+    assert!(edits as u64 > kills, "{edits} edits are no load");
+    suites::reached("killed services", kills, &format!("kills under load, none of {edits} acknowledged edits lost"));
 }

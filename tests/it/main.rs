@@ -23,6 +23,7 @@ mod large_backfill;
 mod laws;
 mod life;
 mod lives;
+mod long;
 mod manifest;
 mod manifest_faults;
 mod manifest_schema;
