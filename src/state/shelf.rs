@@ -2,8 +2,8 @@
 //!
 //! What is put waits in memory and leaves it as a run of its own; of several runs with a key the newest counts. What has
 //! left is kept in memory as long as there is room, the newest of it. Runs of about one size are merged, so there are never
-//! many. Nothing of this is durable state until a checkpoint names the
-//! runs: what it does not name is removed when the shelf is opened, and what it names stays until the next one is durable.
+//! many. Nothing of this is durable state until a checkpoint names the runs: what it does not name is removed when the shelf
+//! is opened, and what it names stays until the next one is durable.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -175,15 +175,7 @@ impl Shelf {
 
     /// Writes a run of what waits, what is newer still, and the newest runs as far as they are not much larger.
     fn write(&mut self, bytes: u64, newest: impl Iterator<Item = Entry>) -> io::Result<()> {
-        // What is in memory is not packed, runs are: about half as large.
-        let mut sum = bytes / 2;
-        let mut kept = self.runs.len();
-        while let Some(run) = kept.checked_sub(1).map(|at| &self.runs[at])
-            && run.name().bytes <= sum.saturating_mul(MERGED_TIMES)
-        {
-            sum += run.name().bytes;
-            kept -= 1;
-        }
+        let kept = self.kept_below(bytes);
         // What memory has of these is older than what the run will hold.
         let (in_runs, waiting) = (&mut self.kept, &self.fresh);
         let mut overruled: Vec<Box<str>> = Vec::new();
@@ -214,6 +206,23 @@ impl Shelf {
         }
         self.kept.shrink(self.memory_bytes);
         Ok(())
+    }
+
+    /// How many of the runs, the oldest ones, are left as they are when so many bytes are written anew.
+    ///
+    /// Each is more than twice what is merged above it, so there are never many. A run that is larger than was reckoned with
+    /// does not keep the ones below it from being merged.
+    fn kept_below(&self, bytes: u64) -> usize {
+        // What is in memory is not packed, runs are: about half as large.
+        let mut newer = bytes / 2;
+        let mut kept = self.runs.len();
+        for (at, run) in self.runs.iter().enumerate().rev() {
+            if run.name().bytes <= newer.saturating_mul(MERGED_TIMES) {
+                kept = at;
+            }
+            newer += run.name().bytes;
+        }
+        kept
     }
 
     /// All keys with their values, ascending from the first that is not before `from`, as they are now.
@@ -389,6 +398,22 @@ mod tests {
         }
         assert_eq!(all(&shelf, "").len(), 2_040);
         assert_eq!(all(&shelf, "m001990").len(), 10);
+    }
+
+    #[test]
+    fn however_little_is_written_at_a_time_there_are_few_runs() {
+        // What a value takes in its run is less than was reckoned with, about as much, and more.
+        for length in [10, 500, 1_000, 3_000, 20_000] {
+            let disk = SimDisk::new();
+            let mut shelf = open(&disk, &[]).expect("the disk works");
+            let mut state = 7;
+            for time in 0..300 {
+                let value = (0..length).map(|_| crate::sim::disk::mixed(&mut state) as u8).collect();
+                let entries = vec![(format!("k{:02}", time % 50).into(), Some(value))];
+                shelf.settle(entries.into_iter()).expect("the disk works");
+                assert!(shelf.runs.len() <= 6, "{} runs after {time} values of {length} bytes", shelf.runs.len());
+            }
+        }
     }
 
     #[test]
