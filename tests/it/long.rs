@@ -141,7 +141,7 @@ fn phone() -> FieldName {
 }
 
 fn record(cycle: u64) -> RecordId {
-    RecordId::new(&format!("contact/{}", cycle % 50)).expect("good")
+    RecordId::new(&format!("contact/{}", cycle % 1_000)).expect("good")
 }
 
 /// One edit by the portal, written to the CRM; every third time the answer is there only after the store was opened anew.
@@ -208,7 +208,7 @@ fn child() {
     let engine = open(store, &clock);
     let counts = engine.counts().expect("it runs");
     assert_eq!((counts.events, counts.sent, counts.receipts), (cycles, cycles, cycles), "each edit was written once");
-    for number in cycles.saturating_sub(49).max(1)..=cycles {
+    for number in cycles.saturating_sub(999).max(1)..=cycles {
         let found = engine.read(&Principal::operator()).get(&record(number)).expect("it is read");
         let shown =
             found.expect("it is there").fields.iter().find(|field| field.name == phone()).expect("set").value.clone();
