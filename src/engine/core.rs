@@ -58,7 +58,7 @@ impl Held {
         let candidate = |one: &Candidate| 180 + one.value.as_bytes().len() + one.known.len() * 96;
         let field = |field: &Field| 90 + field.candidates.iter().map(candidate).sum::<usize>();
         let shows: usize = self.record.sides.iter().map(|state| 250 + state.shows.len() * 140).sum();
-        600 + self.line.len() * 120 + self.record.fields.iter().map(field).sum::<usize>() + shows
+        600 + self.line.bytes() + self.record.fields.iter().map(field).sum::<usize>() + shows
     }
 }
 
@@ -590,7 +590,7 @@ impl Core {
         if held.record.last >= next || newest >= next || held.record.last != newest {
             let kept = held.line.entries().iter().filter(|entry| entry.seq <= checkpointed);
             let line = Line::from_entries(
-                kept.map(|entry| merge::line::Entry { parents: Vec::new(), ..entry.clone() }).collect(),
+                kept.map(|entry| merge::line::Entry { parents: Default::default(), ..entry.clone() }).collect(),
             );
             let mut events = read_line(log, &self.key, &line)?;
             self.understand_all(&mut events)?;

@@ -153,7 +153,7 @@ impl Reader {
     fn after(&self, now: Story, last: Seq) -> Result<Option<Story>, EngineError> {
         let mut book = self.book_after(last)?;
         let known = now.line.entries().iter().filter(|entry| entry.seq <= last).cloned();
-        let known = known.map(|entry| merge::line::Entry { parents: Vec::new(), ..entry });
+        let known = known.map(|entry| merge::line::Entry { parents: Default::default(), ..entry });
         let line = Line::from_entries(known.collect());
         let (ids, events) = read(self, &line)?;
         for heard in events.iter().filter(|heard| now.book.is_void(&heard.event.header.said)) {

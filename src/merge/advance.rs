@@ -11,7 +11,7 @@ use crate::{
     merge::{
         fold::{Heard, is_counted, line_class, may_echo},
         judge,
-        line::{Entry, Line},
+        line::{Entry, Line, Parents},
         record::{Candidate, Field, InFlight, Reason, Record, Shown, SideState, Told, Waiting},
         sides::write_key,
     },
@@ -41,7 +41,7 @@ pub fn advance(record: &mut Record, line: &mut Line, heard: &Heard, book: &Ruleb
         return Advance::Refold;
     }
     let Some(parents) = parents(record, line, header) else {
-        let entry = push(record, line, heard, Vec::new());
+        let entry = push(record, line, heard, Parents::new());
         record.waiting.push(Waiting::new(entry, &heard.event));
         return Advance::Done;
     };
@@ -89,8 +89,8 @@ fn wake(record: &mut Record, line: &mut Line, book: &Rulebook) -> Advance {
 
 /// Where a statement stands on the line, and what it names.
 enum Slot {
-    New(Vec<u32>),
-    Waited(u32, Vec<u32>),
+    New(Parents),
+    Waited(u32, Parents),
 }
 
 impl Slot {
@@ -112,8 +112,8 @@ impl Slot {
 }
 
 /// The entries that the event names; `None` if one is missing or waits itself.
-fn parents(record: &Record, line: &Line, header: &Header) -> Option<Vec<u32>> {
-    let mut parents = Vec::with_capacity(header.seen.as_ref().map_or(0, Vec::len));
+fn parents(record: &Record, line: &Line, header: &Header) -> Option<Parents> {
+    let mut parents = Parents::new();
     for said in header.seen.iter().flatten() {
         let parent = line.find(said)?;
         if record.waiting.iter().any(|waiting| waiting.entry == parent) {
@@ -126,7 +126,7 @@ fn parents(record: &Record, line: &Line, header: &Header) -> Option<Vec<u32>> {
     Some(parents)
 }
 
-fn push(record: &mut Record, line: &mut Line, heard: &Heard, parents: Vec<u32>) -> u32 {
+fn push(record: &mut Record, line: &mut Line, heard: &Heard, parents: Parents) -> u32 {
     record.last = heard.seq;
     line.push(Entry { said: heard.event.header.said, seq: heard.seq, place: heard.place, parents })
 }
@@ -329,7 +329,7 @@ fn report(record: &mut Record, line: &mut Line, heard: &Heard, book: &Rulebook) 
     if !connected && header.kind != Kind::Settled {
         return Advance::Refold;
     }
-    let entry = push(record, line, heard, Vec::new());
+    let entry = push(record, line, heard, Parents::new());
     touch(record, header);
     let state = record.side_mut(&header.origin.side);
     if let Some(key) = write_key(&heard.event) {

@@ -642,7 +642,7 @@ impl<'a> Fold<'a> {
             said: heard.event.header.said,
             seq: heard.seq,
             place: heard.place,
-            parents: parents.clone(),
+            parents: parents.as_slice().into(),
         };
         Line::from_entries(self.heard.iter().zip(&self.named).map(entry).collect())
     }

@@ -5,10 +5,8 @@
 //! chain of any length is crossed in a logarithmic number of steps, and only events that name several
 //! parents fan out.
 
-use std::collections::HashMap;
-
-use rustc_hash::FxBuildHasher;
-use serde::{Deserialize, Serialize};
+use hashbrown::HashTable;
+use smallvec::SmallVec;
 
 use crate::id::{Place, SaidId, Seq};
 
@@ -16,8 +14,11 @@ const NONE: u32 = u32::MAX;
 /// Lines up to this length are searched from the newest end instead of through a map.
 const SCAN_MAX: usize = 32;
 
+/// Entries that an event names as seen: hardly ever more than four, which take no memory of their own.
+pub type Parents = SmallVec<[u32; 4]>;
+
 /// What the record keeps of one of its events.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// What was said.
     pub said: SaidId,
@@ -26,7 +27,7 @@ pub struct Entry {
     /// Where its bytes are.
     pub place: Place,
     /// The entries that it names as seen; empty too for one that waits.
-    pub parents: Vec<u32>,
+    pub parents: Parents,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +49,14 @@ struct Reach {
 pub struct Line {
     entries: Vec<Entry>,
     reach: Vec<Reach>,
-    by_said: HashMap<SaidId, u32, FxBuildHasher>,
+    /// The newest entry of each saying; empty on a short line.
+    by_said: HashTable<u32>,
+}
+
+/// What was said is a hash already.
+fn hash_of(said: &SaidId) -> u64 {
+    let (first, _) = said.0.split_first_chunk().expect("there are sixteen bytes");
+    u64::from_le_bytes(*first)
 }
 
 impl PartialEq for Line {
@@ -62,7 +70,7 @@ impl Line {
     pub fn from_entries(entries: Vec<Entry>) -> Self {
         let mut line = Line { entries, ..Line::default() };
         if line.entries.len() > SCAN_MAX {
-            line.by_said = line.entries.iter().zip(0..).map(|(entry, at)| (entry.said, at)).collect();
+            (0..line.entries.len() as u32).for_each(|at| line.note(at));
         }
         line.reach = vec![Reach { depth: 0, height: 0, first: NONE, jump: NONE, fan: NONE }; line.entries.len()];
         let mut done = vec![false; line.entries.len()];
@@ -105,18 +113,43 @@ impl Line {
         if self.entries.len() <= SCAN_MAX {
             return self.entries.iter().rposition(|entry| entry.said == *said).map(|at| at as u32);
         }
-        self.by_said.get(said).copied()
+        self.by_said.find(hash_of(said), |at| self.entries[*at as usize].said == *said).copied()
+    }
+
+    /// Notes that an entry is the newest that says what it says.
+    fn note(&mut self, at: u32) {
+        let Line { entries, by_said, .. } = self;
+        let said = &entries[at as usize].said;
+        let rehash = |at: &u32| hash_of(&entries[*at as usize].said);
+        match by_said.entry(hash_of(said), |at| entries[*at as usize].said == *said, rehash) {
+            hashbrown::hash_table::Entry::Occupied(mut known) => *known.get_mut() = at,
+            hashbrown::hash_table::Entry::Vacant(free) => drop(free.insert(at)),
+        }
+    }
+
+    /// About how many bytes it takes in memory.
+    pub fn bytes(&self) -> usize {
+        let spilled: usize =
+            self.entries.iter().filter(|entry| entry.parents.spilled()).map(|entry| entry.parents.len()).sum();
+        self.entries.capacity() * size_of::<Entry>()
+            + self.reach.capacity() * size_of::<Reach>()
+            + self.by_said.capacity() * 6
+            + spilled * 4
     }
 
     /// Adds an event; its parents are earlier entries or none.
     pub fn push(&mut self, entry: Entry) -> u32 {
         let at = self.entries.len() as u32;
+        if self.entries.len() == self.entries.capacity() {
+            // Most of what records take in memory are long lines: no more than a fifth of one is room to grow.
+            let room = self.entries.len() / 4 + 2;
+            self.entries.reserve_exact(room);
+            self.reach.reserve_exact(room);
+        }
         self.entries.push(entry);
         if self.entries.len() > SCAN_MAX {
-            if self.by_said.is_empty() {
-                self.by_said.extend(self.entries.iter().zip(0..).map(|(entry, at)| (entry.said, at)));
-            }
-            self.by_said.insert(self.entries[at as usize].said, at);
+            let first = if self.by_said.is_empty() { 0 } else { at };
+            (first..=at).for_each(|at| self.note(at));
         }
         self.reach.push(self.reach_of(at));
         at
@@ -128,7 +161,7 @@ impl Line {
     }
 
     /// Gives an entry that nobody names as a parent yet its own parents, which may stand later in the line.
-    pub fn link(&mut self, at: u32, parents: Vec<u32>) {
+    pub fn link(&mut self, at: u32, parents: Parents) {
         self.entries[at as usize].parents = parents;
         self.reach[at as usize] = self.reach_of(at);
     }
@@ -208,7 +241,7 @@ mod tests {
             said: SaidId([at as u8; 16]),
             seq: Seq(at as u64 + 1),
             place: Place(0),
-            parents: parents.clone(),
+            parents: parents.as_slice().into(),
         };
         Line::from_entries(parents.iter().enumerate().map(entry).collect())
     }

@@ -13,7 +13,7 @@ use crate::{
     id::{FieldName, Place, SaidId, Seq, SideName},
     merge::{
         Line, Record,
-        line::Entry,
+        line::{Entry, Parents},
         record::{Candidate, Field, Reason, Told},
     },
     value::Value,
@@ -137,7 +137,7 @@ pub fn entries(mut bytes: &[u8]) -> Option<Vec<Entry>> {
         let (said, rest) = bytes.split_first_chunk()?;
         bytes = rest;
         before = (take_step(&mut bytes, before.0)?, take_step(&mut bytes, before.1)?);
-        let mut parents = Vec::new();
+        let mut parents = Parents::new();
         for _ in 0..take_number(&mut bytes)? {
             let back = take_step(&mut bytes, 0)?;
             let parent = u32::try_from(at.wrapping_sub(back)).ok().filter(|parent| u64::from(*parent) < count)?;
@@ -174,14 +174,14 @@ mod tests {
     }
 
     fn some_line() -> Line {
-        let entry = |at: u8, parents: Vec<u32>| Entry {
+        let entry = |at: u8, parents: &[u32]| Entry {
             said: SaidId([at; 16]),
             seq: Seq(u64::from(at) * 1_000 + 3),
             place: Place::new(1 + u32::from(at) / 2, 77 * u32::from(200 - at)),
-            parents,
+            parents: parents.into(),
         };
         // The second waited for the third.
-        Line::from_entries(vec![entry(0, vec![]), entry(1, vec![2]), entry(2, vec![0]), entry(9, vec![1, 0])])
+        Line::from_entries(vec![entry(0, &[]), entry(1, &[2]), entry(2, &[0]), entry(9, &[1, 0])])
     }
 
     #[test]
