@@ -31,7 +31,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", global = true)]
     pub manifest: Option<PathBuf>,
     /// About how many MiB of records a store holds in memory
-    #[arg(long, value_name = "MIB", global = true, default_value_t = 96)]
+    #[arg(long, value_name = "MIB", global = true, default_value_t = 128)]
     pub memory_mib: u32,
     /// Answer in JSON, for programs
     #[arg(long, global = true)]

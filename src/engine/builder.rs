@@ -26,6 +26,9 @@ use crate::{
 
 /// sled panics when it is given less to cache with than this, in bytes.
 const CACHE_LEAST: usize = 256;
+/// Of sixteen bytes of a budget so many are given out. What records take is reckoned by the bytes that were asked for; the
+/// allocator gives larger ones, and what is freed here and there cannot be given back.
+const RECKONED_SIXTEENTHS: usize = 10;
 /// Below this, derived state would be written record by record.
 const PACKED_LEAST: usize = 32 << 10;
 
@@ -71,7 +74,7 @@ impl Builder {
             rebuild: false,
             segment_bytes: Options::default().segment_bytes,
             checkpoint_every: 1 << 17,
-            memory_bytes: 96 << 20,
+            memory_bytes: 128 << 20,
             free_bytes_least: 0,
             ballast_bytes: 0,
             clock: Arc::new(SystemClock),
@@ -118,7 +121,8 @@ impl Builder {
         self
     }
 
-    /// About how many bytes of records are held in memory, half of them as they lie on disk. Default: 96 MiB.
+    /// About how many bytes records take in memory, half of them as they lie on disk. What the engine takes beside them, some
+    /// tens of megabytes, hardly grows with the store. Default: 128 MiB.
     pub fn memory_bytes(mut self, bytes: usize) -> Self {
         self.memory_bytes = bytes;
         self
@@ -196,7 +200,8 @@ impl Builder {
         if let Some(manifest) = manifest.as_ref().filter(|manifest| manifest.tenant != tenant) {
             return Err(EngineError::Tenant { store: tenant, manifest: manifest.tenant.clone() });
         }
-        let (packed, indices) = (self.memory_bytes / 2, (self.memory_bytes / 8).max(CACHE_LEAST) as u64);
+        let half = self.memory_bytes / 16 * RECKONED_SIXTEENTHS / 2;
+        let (packed, indices) = (half, (self.memory_bytes / 8).max(CACHE_LEAST) as u64);
         let memory = Memory { packed: packed.max(PACKED_LEAST), indices };
         let (store, opened) = Store::open(self.disk.clone(), &state_dir, memory)?;
         let checkpoint = match opened {
@@ -216,7 +221,7 @@ impl Builder {
                 Checkpoint::default()
             }
         };
-        let mut core = Core::new(store, key.clone(), checkpoint, self.memory_bytes / 2, self.clock.clone());
+        let mut core = Core::new(store, key.clone(), checkpoint, half, self.clock.clone());
         core.load_book(&log)?;
         let replayed = replay::replay(&mut core, &log, &mut *self.progress);
         opening.replayed = match replayed {

@@ -3,7 +3,7 @@
 //! | part | what |
 //! |---|---|
 //! | blocks | entries, packed with Zstandard where that makes them smaller |
-//! | index | blocks of pointers to the blocks below, each with its first key; as many levels as it takes for one block to hold the last |
+//! | index | among them, blocks of pointers to the blocks before, each with its first key; as many levels as it takes for one block to hold the last |
 //! | filter | bits that tell most keys which are not in the run |
 //! | end | the uppermost pointers, where the filter is, and how many keys there are |
 //!
@@ -153,20 +153,22 @@ fn take_entry<'b>(bytes: &mut &'b [u8]) -> Option<(&'b str, Option<&'b [u8]>)> {
 
 /// Writes a run into an empty file and makes it durable; its name in the directory is the caller's to sync.
 ///
-/// `entries` are ascending by key and name each key once.
+/// `entries` are ascending by key, name each key once, and are no more than `most`. Memory holds a few blocks of them, and a
+/// filter for so many.
 ///
 /// # Errors
 /// If the disk fails, or an entry is an error.
 pub fn write<E: From<io::Error>>(
     file: &dyn DiskFile,
     number: u64,
+    most: usize,
     entries: impl Iterator<Item = Result<Entry, E>>,
 ) -> Result<Name, E> {
     // One thread makes the entries, the other packs and writes them.
     thread::scope(|scope| {
         let (send, blocks) = sync_channel::<(Box<str>, Vec<u8>)>(BLOCKS_AHEAD);
         let packing = scope.spawn(move || Packer::new(file)?.pack_all(blocks));
-        let mut hashes = Vec::new();
+        let (mut filter, mut keys) = (Filter::new(most), 0);
         let (mut first, mut block) = (None, Vec::with_capacity(2 * BLOCK_BYTES));
         let mut made = Ok(());
         for entry in entries {
@@ -177,7 +179,8 @@ pub fn write<E: From<io::Error>>(
                     break;
                 }
             };
-            hashes.push(probes(&key));
+            filter.add(&key);
+            keys += 1;
             put_number(&mut block, key.len() as u64);
             put_number(&mut block, value.as_ref().map_or(0, |value| value.len() as u64 + 1));
             block.extend_from_slice(key.as_bytes());
@@ -200,8 +203,36 @@ pub fn write<E: From<io::Error>>(
         let packed = packing.join().unwrap_or_else(|_| Err(io::Error::other("the disk panicked")));
         made?;
         let mut packer = packed?;
-        Ok(packer.finish(number, &hashes)?)
+        Ok(packer.finish(number, &filter, keys)?)
     })
+}
+
+/// Bits that tell most keys which are not there.
+struct Filter(Vec<u8>);
+
+impl Filter {
+    /// One with room for so many keys.
+    fn new(keys: usize) -> Self {
+        Filter(vec![0; (keys * FILTER_BITS_PER_KEY).div_ceil(8).max(8)])
+    }
+
+    /// The bits of a key.
+    fn bits(&self, key: &str) -> impl Iterator<Item = (usize, u8)> + use<> {
+        let all = self.0.len() as u64 * 8;
+        let (hash, step) = probes(key);
+        (0..FILTER_PROBES).map(move |probe| {
+            let bit = hash.wrapping_add(step.wrapping_mul(probe)) % all;
+            ((bit / 8) as usize, 1 << (bit % 8))
+        })
+    }
+
+    fn add(&mut self, key: &str) {
+        self.bits(key).for_each(|(byte, bit)| self.0[byte] |= bit);
+    }
+
+    fn may_have(&self, key: &str) -> bool {
+        self.bits(key).all(|(byte, bit)| self.0[byte] & bit != 0)
+    }
 }
 
 /// The end of a run that is being written.
@@ -211,21 +242,41 @@ struct Packer<'a> {
     out: Vec<u8>,
     /// Where `out` goes.
     at: u64,
-    pointers: Vec<Pointer>,
+    /// Of each level of the index, the lowest first, the pointers that are in no block yet.
+    levels: Vec<Vec<Pointer>>,
 }
 
 impl<'a> Packer<'a> {
     fn new(file: &'a dyn DiskFile) -> io::Result<Self> {
         let packing = Compressor::new(PACKING_LEVEL)?;
-        Ok(Packer { file, packing, out: Vec::new(), at: 0, pointers: Vec::new() })
+        Ok(Packer { file, packing, out: Vec::new(), at: 0, levels: vec![Vec::new()] })
     }
 
     fn pack_all(mut self, blocks: Receiver<(Box<str>, Vec<u8>)>) -> io::Result<Self> {
         for (first, block) in blocks {
             let pointer = self.put(first, &block)?;
-            self.pointers.push(pointer);
+            self.point(0, pointer)?;
         }
         Ok(self)
+    }
+
+    /// Adds a pointer to a level of the index; a level that is full becomes a block, to which the next one points.
+    fn point(&mut self, level: usize, pointer: Pointer) -> io::Result<()> {
+        if self.levels[level].len() == FAN_OUT {
+            self.close_level(level)?;
+        }
+        self.levels[level].push(pointer);
+        Ok(())
+    }
+
+    fn close_level(&mut self, level: usize) -> io::Result<()> {
+        let pointers = std::mem::take(&mut self.levels[level]);
+        let Some(first) = pointers.first().map(|pointer| pointer.first.clone()) else { return Ok(()) };
+        let block = self.put(first, &codec::encode(&pointers))?;
+        if level + 1 == self.levels.len() {
+            self.levels.push(Vec::new());
+        }
+        self.point(level + 1, block)
     }
 
     fn put(&mut self, first: Box<str>, raw: &[u8]) -> io::Result<Pointer> {
@@ -248,26 +299,16 @@ impl<'a> Packer<'a> {
         Ok(())
     }
 
-    fn finish(&mut self, number: u64, hashes: &[(u64, u64)]) -> io::Result<Name> {
-        let mut levels = 0;
-        let mut root = std::mem::take(&mut self.pointers);
-        while root.len() > FAN_OUT {
-            let below = std::mem::take(&mut root);
-            for part in below.chunks(FAN_OUT) {
-                root.push(self.put(part[0].first.clone(), &codec::encode(&part))?);
-            }
-            levels += 1;
+    fn finish(&mut self, number: u64, filter: &Filter, keys: u64) -> io::Result<Name> {
+        let mut level = 0;
+        while level + 1 < self.levels.len() {
+            self.close_level(level)?;
+            level += 1;
         }
-        let mut bits = vec![0_u8; (hashes.len() * FILTER_BITS_PER_KEY).div_ceil(8).max(8)];
-        let all = bits.len() as u64 * 8;
-        for (hash, step) in hashes {
-            for probe in 0..FILTER_PROBES {
-                let bit = hash.wrapping_add(step.wrapping_mul(probe)) % all;
-                bits[(bit / 8) as usize] |= 1 << (bit % 8);
-            }
-        }
-        let filter = self.put("".into(), &bits)?;
-        let end = codec::encode(&End { levels, root, filter, keys: hashes.len() as u64 });
+        let root = std::mem::take(&mut self.levels[level]);
+        let levels = u8::try_from(level).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let filter = self.put("".into(), &filter.0)?;
+        let end = codec::encode(&End { levels, root, filter, keys });
         self.out.extend_from_slice(&end);
         self.write_out()?;
         self.file.sync()?;
@@ -281,7 +322,7 @@ pub struct Run {
     name: Name,
     file: Arc<dyn DiskFile>,
     end: End,
-    filter: OnceLock<Vec<u8>>,
+    filter: OnceLock<Filter>,
     index: Mutex<HashMap<u64, Arc<[Pointer]>, FxBuildHasher>>,
 }
 
@@ -333,20 +374,20 @@ impl Run {
         Ok(None)
     }
 
+    /// How many keys it has.
+    pub fn keys(&self) -> u64 {
+        self.end.keys
+    }
+
     fn may_have(&self, key: &str) -> io::Result<bool> {
-        let bits = match self.filter.get() {
-            Some(bits) => bits,
-            None => {
-                let bits = self.read(&self.end.filter)?;
-                self.filter.get_or_init(|| bits)
-            }
-        };
-        let all = bits.len() as u64 * 8;
-        let (hash, step) = probes(key);
-        Ok((0..FILTER_PROBES).all(|probe| {
-            let bit = hash.wrapping_add(step.wrapping_mul(probe)) % all;
-            bits[(bit / 8) as usize] & 1 << (bit % 8) != 0
-        }))
+        if let Some(filter) = self.filter.get() {
+            return Ok(filter.may_have(key));
+        }
+        let filter = Filter(self.read(&self.end.filter)?);
+        if filter.0.is_empty() {
+            return Err(damaged());
+        }
+        Ok(self.filter.get_or_init(|| filter).may_have(key))
     }
 
     fn read(&self, pointer: &Pointer) -> io::Result<Vec<u8>> {
@@ -360,14 +401,19 @@ impl Run {
         unpack(&bytes, pointer.raw as usize)
     }
 
-    /// A block of the index.
+    /// A block of the index, as it is in the file.
+    fn pointers_there(&self, pointer: &Pointer) -> io::Result<Arc<[Pointer]>> {
+        let read: Vec<Pointer> = codec::decode(&self.read(pointer)?).map_err(|_| damaged())?;
+        Ok(read.into())
+    }
+
+    /// A block of the index, kept for the next one who asks.
     fn pointers(&self, pointer: &Pointer) -> io::Result<Arc<[Pointer]>> {
         let index = || self.index.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = index().get(&pointer.at) {
             return Ok(Arc::clone(known));
         }
-        let read: Vec<Pointer> = codec::decode(&self.read(pointer)?).map_err(|_| damaged())?;
-        let read: Arc<[Pointer]> = read.into();
+        let read = self.pointers_there(pointer)?;
         let mut index = index();
         if index.len() >= INDEX_KEPT {
             index.clear();
@@ -432,7 +478,8 @@ impl Entries {
                 (self.block, self.at) = (self.run.read(&pointer)?, 0);
                 return Ok(true);
             }
-            let below = self.run.pointers(&pointer)?;
+            // Each is passed once.
+            let below = self.run.pointers_there(&pointer)?;
             self.path.push((below, 0));
         }
         Ok(false)

@@ -174,8 +174,10 @@ impl Shelf {
     }
 
     /// Writes a run of what waits, what is newer still, and the newest runs as far as they are not much larger.
-    fn write(&mut self, bytes: u64, newest: impl Iterator<Item = Entry>) -> io::Result<()> {
+    fn write(&mut self, bytes: u64, newest: impl ExactSizeIterator<Item = Entry>) -> io::Result<()> {
         let kept = self.kept_below(bytes);
+        let below: u64 = self.runs[kept..].iter().map(|run| run.keys()).sum();
+        let most = newest.len() + self.fresh.len() + below as usize;
         // What memory has of these is older than what the run will hold.
         let (in_runs, waiting) = (&mut self.kept, &self.fresh);
         let mut overruled: Vec<Box<str>> = Vec::new();
@@ -194,7 +196,7 @@ impl Shelf {
         let number = self.next;
         self.next += 1;
         let file = self.disk.create(&self.dir.join(run::file_name(number)))?;
-        let name = run::write(&*file, number, entries)?;
+        let name = run::write(&*file, number, most, entries)?;
         self.runs.truncate(kept);
         self.runs.push(Arc::new(Run::open(file, name)?));
         self.fresh_bytes = 0;

@@ -77,9 +77,9 @@ fn resident(process: u32) -> u64 {
 
 #[test]
 fn memory_is_bounded_by_its_budget_and_flat_over_millions_of_events() {
-    let events = suites::cases(20_000, 200_000, 10_000_000);
+    let events = suites::cases(20_000, 1_000_000, 10_000_000);
     // A store that fits into its budget would show nothing.
-    let budget = if events > 1_000_000 { 256 } else { 16 };
+    let budget = if events > 1_000_000 { 256 } else { 32 };
     let dir = TempDir::new().expect("a directory");
     let mut importing = Command::new(env!("CARGO_BIN_EXE_syncline"))
         .arg("--store")
