@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     clock::{Hlc, Millis},
     codec::{self, CodecError},
-    id::{self, EventId, FieldName, PayloadHash, RecordId, RecordKey, SaidId, SideName},
+    id::{self, EventId, FieldName, PayloadHash, RecordId, RecordKey, SaidId, Seq, SideName},
     value::{Value, Veiled},
 };
 
@@ -251,9 +251,9 @@ pub enum Detail {
     Manifest(String),
     /// How far the side's clock is ahead of ours, in milliseconds.
     Clock(i64),
-    /// The key under which a write is repeated without harm.
+    /// The key under which a write is repeated without harm; said by versions whose outcomes did not name what they end.
     Write(String),
-    /// A write that came to nothing: its key, and why, in words for people.
+    /// A write that came to nothing: its key, and why, in words for people; said by versions as [`Detail::Write`].
     Refusal {
         /// The write's key.
         key: String,
@@ -267,6 +267,35 @@ pub enum Detail {
         /// How: an association's label, or the role in a merge.
         label: String,
     },
+    /// A write that leaves, perhaps once more.
+    Try {
+        /// The key under which it is repeated without harm.
+        key: String,
+        /// The newest event of the log when it left, which tells it from other tries under this key, whatever clocks say.
+        after: Seq,
+        /// Earlier tries, each by its `sent`, that certainly did not reach the side and in the place of which it leaves.
+        ends: Vec<SaidId>,
+    },
+    /// What became of a write.
+    Fate {
+        /// Its key.
+        key: String,
+        /// The tries, each by its `sent`, of which nothing else will be heard.
+        ends: Vec<SaidId>,
+        /// Why it came to nothing, in words for people; else empty.
+        reason: String,
+    },
+}
+
+impl Detail {
+    /// The key of the write that leaves, or of which this says what became.
+    pub fn write_key(&self) -> Option<&str> {
+        match self {
+            Detail::Write(key) | Detail::Refusal { key, .. } => Some(key),
+            Detail::Try { key, .. } | Detail::Fate { key, .. } => Some(key),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Debug for Detail {
@@ -283,6 +312,12 @@ impl fmt::Debug for Detail {
             }
             Detail::Other { record, label } => {
                 f.debug_struct("Other").field("record", record).field("label", label).finish()
+            }
+            Detail::Try { key, after, ends } => {
+                f.debug_struct("Try").field("key", key).field("after", after).field("ends", ends).finish()
+            }
+            Detail::Fate { key, ends, reason } => {
+                f.debug_struct("Fate").field("key", key).field("ends", ends).field("reason", &Veiled(reason)).finish()
             }
         }
     }

@@ -4,6 +4,7 @@
 //! told again in the fewest steps that still fail.
 
 mod ending;
+mod found;
 mod house;
 mod shrink;
 mod step;

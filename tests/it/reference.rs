@@ -31,6 +31,8 @@ pub struct Plain {
     pub shadows: BTreeMap<String, BTreeMap<String, String>>,
     /// The parked pairs of side and field.
     pub parked: BTreeSet<(String, String)>,
+    /// The writes of which nothing is known yet: side, key, and the fields.
+    pub open: BTreeSet<(String, String, Vec<String>)>,
     /// How many statements wait for one that they name.
     pub waiting: usize,
 }
@@ -59,6 +61,7 @@ pub fn fold<'a>(events: impl IntoIterator<Item = &'a Event>, book: &Rulebook) ->
         existence: reading.existence(&words),
         shadows: reading.shadows(shown),
         parked: BTreeSet::new(),
+        open: reading.open_writes(),
         waiting,
     };
     let mut winners = BTreeMap::new();
@@ -331,7 +334,21 @@ impl<'a> Reading<'a> {
     /// Whether a statement is about a side's own record that the side has merged into another.
     fn is_merged_away(&self, by: usize) -> bool {
         let Origin { side, link: Some(link), .. } = &self.told[by].header.origin else { return false };
-        let mergers = self.told.iter().filter(|event| event.header.kind == Kind::Absorb);
+        let pair = |event: &Event| match (event.header.kind, &event.payload.detail) {
+            (Kind::Link | Kind::Absorb | Kind::Unlink, Detail::Other { record, .. }) => {
+                Some(BTreeSet::from([record.clone(), event.header.record.clone()]))
+            }
+            _ => None,
+        };
+        let rank = |event: &Event| {
+            (event.header.said_at, event.header.kind == Kind::Unlink, event.header.kind == Kind::Absorb)
+        };
+        // What was said later of the same two takes its place; of statements that are made at once plain content decides.
+        let overruled = |event: &Event| {
+            let later = |other: &&&Event| (rank(other), other.content()) > (rank(event), event.content());
+            self.told.iter().filter(later).any(|other| pair(other) == pair(event))
+        };
+        let mergers = self.told.iter().filter(|event| event.header.kind == Kind::Absorb && !overruled(event));
         mergers.filter(|event| event.header.origin.side == *side).any(|event| match &event.payload.detail {
             Detail::Other { record, .. } => record.ends_with(&format!("/{side}:{link}")),
             _ => false,
@@ -349,6 +366,26 @@ impl<'a> Reading<'a> {
             })
             .map(|(side, newest)| (side, newest.iter().map(|(field, value)| (field.clone(), json(value))).collect()))
             .collect()
+    }
+
+    /// The writes that nothing names that says what became of them.
+    fn open_writes(&self) -> BTreeSet<(String, String, Vec<String>)> {
+        let ended = |said: SaidId| {
+            self.told.iter().any(|event| match &event.payload.detail {
+                Detail::Try { ends, .. } | Detail::Fate { ends, .. } => ends.contains(&said),
+                _ => false,
+            })
+        };
+        let mut open = BTreeSet::new();
+        for event in &self.told {
+            if let (Detail::Try { key, .. }, Kind::Sent) = (&event.payload.detail, event.header.kind) {
+                let fields = event.header.fields.iter().map(ToString::to_string).collect();
+                if !ended(event.header.said) {
+                    open.insert((event.header.origin.side.to_string(), key.clone(), fields));
+                }
+            }
+        }
+        open
     }
 
     /// What happened before what, as far as `field` is concerned.

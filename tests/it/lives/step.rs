@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use syncline::{
     clock::{Clock, Millis},
     engine::EngineError,
-    event::{Author, Detail, Draft, Kind, Origin},
+    event::Author,
     history::{Decision, Principal},
     id::{FieldName, RecordId},
     send::{Stepped, chance::Chance},
@@ -313,12 +313,9 @@ impl Life {
 
     fn measure(&mut self, at: usize) -> Result<String, Failure> {
         let (name, world) = (self.house.name(at), &self.house.world);
-        let (theirs, ours) = (world.places[at].side().now(), world.engine().now());
-        let mut draft =
-            Draft::new(Kind::Clock, RecordId::tenant(), Origin::side(name.clone()), theirs, Author::engine());
-        draft.detail = Detail::Clock(theirs.0 - ours.0);
-        self.go(|life| life.house.world.engine().say(vec![draft]))?;
-        Ok(format!("the clock of {name} is measured: {} ms ahead", theirs.0 - ours.0))
+        let ahead = world.places[at].side().now().0 - world.engine().now().0;
+        self.go(|life| life.house.measure(at))?;
+        Ok(format!("the clock of {name} is measured: {ahead} ms ahead"))
     }
 
     fn change_rules(&mut self, chance: &mut Chance) -> Result<String, Failure> {

@@ -94,7 +94,7 @@ impl Watch {
                 self.book.add_clock(&header.origin.side, header.said_at, *ahead);
                 self.touch_all();
             }
-            (Kind::Sent, Detail::Write(key)) => {
+            (Kind::Sent, Detail::Try { key, .. }) => {
                 self.check_sent(&event)?;
                 self.keys.insert(key.clone());
                 self.values_sent += event.words().count() as u64;
