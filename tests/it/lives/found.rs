@@ -92,7 +92,11 @@ fn what_was_replaced_and_lives_again_is_one_of_two_and_its_readings_have_an_end(
     assert!(house.world.places[PORTAL].side().restore(&record, &ana));
     house.send(PORTAL);
     house.hear(PORTAL);
-    assert_eq!(house.world.places[PORTAL].side().records().count(), 2, "the new one, and the one that was brought back");
+    assert_eq!(
+        house.world.places[PORTAL].side().records().count(),
+        2,
+        "the new one, and the one that was brought back"
+    );
 
     let both: Vec<RecordId> = house.world.places[PORTAL].side().records().cloned().collect();
     let mut news = Vec::new();
