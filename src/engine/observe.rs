@@ -36,6 +36,8 @@ struct Reading<'a> {
     at: Millis,
     /// Whether the side lets the record live on under another id.
     moved: bool,
+    /// Whether the side has made the record as it was told to, and does not have it any more.
+    made_and_gone: bool,
     /// The record under which the side's statements stand.
     stream: RecordId,
 }
@@ -139,13 +141,19 @@ impl Engine {
         let ends: Vec<SaidId> =
             core.tries(&ask.record, &ask.side, Some(key))?.into_iter().map(|(_, sent)| sent).collect();
         let made_by = made_by(key, &ends);
-        let mut drafts = if own_ids && seen.found { new_ids(core, ask, &seen, &made_by, at)? } else { Vec::new() };
+        let made = ask.about.as_ref().is_some_and(|about| about.create) && seen.link != ask.link;
+        let made_and_gone = own_ids && made && !seen.found && seen.link.is_some();
+        let mut drafts = if own_ids && (seen.found || made_and_gone) {
+            new_ids(core, ask, &seen, &made_by, at)?
+        } else {
+            Vec::new()
+        };
         if lives_again {
             drafts.extend(revived(read_line(&self.inner.log, &core.key, &line)?, &stream, &origin, at));
         }
         // A side that does not have the survivor any more has answered too: there is nothing there to read.
         let unread = read_mergers(self, unread, &drafts)?;
-        let reading = Reading { ask, state, line, origin, at, moved, stream };
+        let reading = Reading { ask, state, line, origin, at, moved, made_and_gone, stream };
         let mut confirmed = Vec::new();
         let key = (ask.side.clone(), ask.record.clone());
         let is_under_way = core.rows.get(&key).is_some_and(|row| row.busy);
@@ -297,7 +305,8 @@ impl Reading<'_> {
         let state = self.state.side(&self.ask.side);
         // Asked about fields, a side that has them tells nothing of the record; one that has no record says so.
         let is_partial = !self.ask.fields.is_empty() && seen.found;
-        if is_partial || projection::exists_on(state) == seen.found {
+        let existed = projection::exists_on(state) || self.made_and_gone;
+        if is_partial || existed == seen.found {
             return None;
         }
         let known = state.and_then(|state| state.shown(EXISTENCE)).is_some();
@@ -377,7 +386,7 @@ impl Reading<'_> {
     /// Whether a field took a value that was sent, and when; it may have been overwritten since.
     fn took(&self, field: &FieldName, value: &Value, sent_at: Millis, seen: &Seen) -> Option<Option<Millis>> {
         if **field == *EXISTENCE {
-            return (Value::bool(seen.found) == *value).then_some(None);
+            return (Value::bool(seen.found || self.made_and_gone) == *value).then_some(None);
         }
         if !seen.found {
             return None;

@@ -584,7 +584,14 @@ impl<'a> Fold<'a> {
             dead.iter().any(|candidate| below[candidate.entry as usize])
         };
         edits.retain(|at, _| !knew_of_deletion(*at));
+        let gone = self.merged_away();
         for candidate in dead {
+            // Who deletes what another of his side's records was merged into has seen what was said of that one.
+            let side = &candidate.origin.side;
+            edits.retain(|at, _| {
+                let origin = &self.event(*at).header.origin;
+                origin.side != *side || origin == &candidate.origin || !gone.contains(&origin_key(origin))
+            });
             let mut known: BTreeMap<&FieldName, Vec<bool>> = BTreeMap::new();
             edits.retain(|at, names| {
                 !names.iter().all(|name| {

@@ -50,7 +50,7 @@ impl Failure {
 pub struct Life {
     house: House,
     watch: Watch,
-    /// Whether users merge records in this life; else they work on fields that are merged.
+    /// Whether users merge records in this life; else persons decide more often.
     merges: bool,
     /// The keys under which sides have made records.
     made: HashSet<String>,

@@ -15,7 +15,7 @@ use syncline::{
     clock::Millis,
     event::{Detail, Event, Kind, Origin},
     field::{FieldSpec, FieldType, Rule},
-    id::{SaidId, SideName},
+    id::{RecordId, SaidId, SideName},
     rulebook::{EXISTENCE, PERSON, Rulebook},
     value::Value,
 };
@@ -107,6 +107,35 @@ fn told<'a>(events: impl IntoIterator<Item = &'a Event>, book: &Rulebook) -> (Ve
     (copies.into_iter().filter(|(said, _)| ready.contains(said)).map(|(_, event)| event).collect(), waiting)
 }
 
+/// The sides' own ids that were merged into others, as the newest statement about the two says.
+fn merged_away(told: &[&Event]) -> Vec<(SideName, String)> {
+    let mut newest: BTreeMap<BTreeSet<RecordId>, &Event> = BTreeMap::new();
+    for event in told {
+        let (Kind::Link | Kind::Absorb | Kind::Unlink, Detail::Other { record, .. }) =
+            (event.header.kind, &event.payload.detail)
+        else {
+            continue;
+        };
+        let rank = |event: &Event| {
+            let kind = event.header.kind;
+            (event.header.said_at, kind == Kind::Unlink, kind == Kind::Absorb, event.content())
+        };
+        let known = newest.entry(BTreeSet::from([record.clone(), event.header.record.clone()])).or_insert(event);
+        if rank(event) > rank(known) {
+            *known = event;
+        }
+    }
+    let ended = |event: &Event| match (event.header.kind, &event.payload.detail) {
+        (Kind::Absorb, Detail::Other { record, .. }) => {
+            let side = event.header.origin.side.clone();
+            let (_, link) = record.split_once(&format!("/{side}:"))?;
+            Some((side, link.to_owned()))
+        }
+        _ => None,
+    };
+    newest.into_values().filter_map(ended).collect()
+}
+
 /// One relation over the statements, a row of bits for each: whether a comes before b.
 #[derive(Clone)]
 struct Square {
@@ -180,6 +209,8 @@ struct Reading<'a> {
     /// The place of each statement in side order: the greatest time, and the depth.
     time: Vec<Millis>,
     depth: Vec<usize>,
+    /// The sides' own ids that were merged into others.
+    merged_away: Vec<(SideName, String)>,
     /// The relations of fields that were worked out, plain and as shown.
     relations: RefCell<BTreeMap<(String, bool), Rc<Square>>>,
 }
@@ -212,7 +243,8 @@ impl<'a> Reading<'a> {
                 depth[*after] = depth[*after].max(depth[*before] + 1);
             }
         }
-        Reading { told, book, named, time, depth, relations: RefCell::default() }
+        let merged_away = merged_away(&told);
+        Reading { told, book, named, time, depth, merged_away, relations: RefCell::default() }
     }
 
     fn kind_of_record(&self) -> &str {
@@ -265,7 +297,7 @@ impl<'a> Reading<'a> {
         // Of a record that went into another its side tells as deleted; the other is not.
         line.retain(|by| self.told[*by].header.kind != Kind::Delete || !self.is_merged_away(*by));
         // The last member only tells two statements apart whose whole content is the same.
-        line.sort_by_key(|by| {
+        line.sort_by_cached_key(|by| {
             let header = &self.told[*by].header;
             let class = match header.kind {
                 Kind::Sent => 0,
@@ -332,27 +364,9 @@ impl<'a> Reading<'a> {
     }
 
     /// Whether a statement is about a side's own record that the side has merged into another.
-    fn is_merged_away(&self, by: usize) -> bool {
-        let Origin { side, link: Some(link), .. } = &self.told[by].header.origin else { return false };
-        let pair = |event: &Event| match (event.header.kind, &event.payload.detail) {
-            (Kind::Link | Kind::Absorb | Kind::Unlink, Detail::Other { record, .. }) => {
-                Some(BTreeSet::from([record.clone(), event.header.record.clone()]))
-            }
-            _ => None,
-        };
-        let rank = |event: &Event| {
-            (event.header.said_at, event.header.kind == Kind::Unlink, event.header.kind == Kind::Absorb)
-        };
-        // What was said later of the same two takes its place; of statements that are made at once plain content decides.
-        let overruled = |event: &Event| {
-            let later = |other: &&&Event| (rank(other), other.content()) > (rank(event), event.content());
-            self.told.iter().filter(later).any(|other| pair(other) == pair(event))
-        };
-        let mergers = self.told.iter().filter(|event| event.header.kind == Kind::Absorb && !overruled(event));
-        mergers.filter(|event| event.header.origin.side == *side).any(|event| match &event.payload.detail {
-            Detail::Other { record, .. } => record.ends_with(&format!("/{side}:{link}")),
-            _ => false,
-        })
+    pub fn is_merged_away(&self, by: usize) -> bool {
+        let Origin { side, link, .. } = &self.told[by].header.origin;
+        link.as_ref().is_some_and(|link| self.merged_away.iter().any(|(of, gone)| of == side && gone == &**link))
     }
 
     fn shadows(&self, shown: Shown) -> BTreeMap<String, BTreeMap<String, String>> {

@@ -43,6 +43,11 @@ impl House {
         self.world.clock.advance(millis);
     }
 
+    /// The sender of a side makes one round of calls.
+    fn send_round(&self, at: usize) {
+        self.world.round_to(at).expect("the store works");
+    }
+
     fn send(&self, at: usize) {
         self.world.send_to(at).expect("the store works");
     }
@@ -114,5 +119,29 @@ fn what_was_replaced_and_lives_again_is_one_of_two_and_its_readings_have_an_end(
     house.hear(PORTAL);
     house.send(CRM);
     assert_eq!(house.world.places[CRM].side().shows(&known, "phone"), Value::text("3"));
+    Ok(())
+}
+
+/// A record was made, a user deleted it before the engine knew its id, and the answer that it is gone ended no write: the same
+/// question was asked every minute from then on, and the deletion counted for nothing.
+#[test]
+fn what_was_made_and_deleted_unseen_is_deleted() -> Result<(), EngineError> {
+    let mut house = House::new(0)?;
+    let known = house.made(PORTAL, &[("email", "ana@x.example")]);
+    house.world.places[BILLING].line.slip(Slip::Unanswered);
+    house.send_round(BILLING);
+    let record = house.world.places[BILLING].side().records().next().cloned().expect("it was made");
+    house.world.places[BILLING].side().delete(&record, &Author::user("ana"));
+    for _ in 0..5 {
+        house.pass(120_000);
+        (0..3).for_each(|at| house.send(at));
+    }
+    assert_eq!(house.world.engine().outbox("billing")?.0, 0, "nothing waits");
+    assert_eq!(house.world.engine().canonical(&known)?, house.world.engine().canonical(&record)?);
+    // By this manifest a deletion wins.
+    assert_eq!(house.world.places[PORTAL].side().records().count(), 0);
+    house.hear(BILLING);
+    house.send(BILLING);
+    assert_eq!(house.world.places[BILLING].side().all().count(), 1, "it is made once");
     Ok(())
 }

@@ -248,6 +248,18 @@ impl Watch {
         self.words.contains(word)
     }
 
+    /// Whether a write of ours has put the same value there, at the time of the word or later.
+    pub fn was_written(&self, (side, record, at, field, value): &Word) -> bool {
+        let of = self.of.get(record).into_iter().flatten().map(|nth| &self.events[*nth]);
+        let mut receipts = of.filter(|event| event.header.kind == Kind::Receipt && event.header.origin.side == *side);
+        receipts.any(|event| event.header.said_at >= *at && event.words().any(|word| word == (field, value)))
+    }
+
+    /// The last events of the log, the newest first.
+    pub fn news(&self, most: usize) -> String {
+        self.events.iter().rev().take(most).map(print).collect::<Vec<_>>().join("\n  ")
+    }
+
     /// What has reached a side was in the log before it left, and is made once.
     pub fn delivered(&self, delivered: &[Delivered], made: &mut HashSet<String>) -> Result<(), Failure> {
         for write in delivered {
