@@ -85,9 +85,9 @@ fn speaks(kind: Kind) -> bool {
 fn told<'a>(events: impl IntoIterator<Item = &'a Event>, book: &Rulebook) -> (Vec<&'a Event>, usize) {
     let mut copies: BTreeMap<SaidId, &Event> = BTreeMap::new();
     for event in events.into_iter().filter(|event| !book.is_void(&event.header.said)) {
-        let kept = copies.entry(event.header.said).or_insert(event);
-        if event.content() < kept.content() {
-            *kept = event;
+        let known = copies.get(&event.header.said);
+        if known.is_none_or(|known| event.content() < known.content()) {
+            copies.insert(event.header.said, event);
         }
     }
     let mut ready: BTreeSet<SaidId> = BTreeSet::new();
@@ -296,9 +296,8 @@ impl<'a> Reading<'a> {
         let mut line: Vec<usize> = (0..self.told.len()).filter(|by| **self.side(*by) == *side).collect();
         // Of a record that went into another its side tells as deleted; the other is not.
         line.retain(|by| self.told[*by].header.kind != Kind::Delete || !self.is_merged_away(*by));
-        // The last member only tells two statements apart whose whole content is the same.
-        line.sort_by_cached_key(|by| {
-            let header = &self.told[*by].header;
+        let place = |by: usize| {
+            let header = &self.told[by].header;
             let class = match header.kind {
                 Kind::Sent => 0,
                 Kind::Receipt => 1,
@@ -307,9 +306,11 @@ impl<'a> Reading<'a> {
                 _ => 3,
             };
             // All that was said of a record that went into another is older than what is said of that one.
-            let place = (!self.is_merged_away(*by), self.time[*by], class, self.depth[*by]);
-            (place, header.said_seq, self.told[*by].content(), header.said)
-        });
+            (!self.is_merged_away(by), self.time[by], class, self.depth[by], header.said_seq)
+        };
+        // The name only tells two statements apart whose whole content is the same.
+        let content = |by: usize| (self.told[by].content(), self.told[by].header.said);
+        line.sort_by(|a, b| place(*a).cmp(&place(*b)).then_with(|| content(*a).cmp(&content(*b))));
         let mut words: Vec<Word> = Vec::new();
         let mut newest: BTreeMap<String, Newest> = BTreeMap::new();
         let mut pending: BTreeMap<String, Value> = BTreeMap::new();

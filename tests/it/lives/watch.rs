@@ -3,7 +3,11 @@
 //! The watch keeps a copy of all durable events and judges every record that a step has touched with the naive fold. Which ids
 //! are one record it works out from the ties of the log, in the most obvious way.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    rc::Rc,
+};
 
 use syncline::{
     clock::Millis,
@@ -41,6 +45,10 @@ pub struct Watch {
     names: HashSet<(SaidId, Vec<u8>)>,
     keys: HashSet<String>,
     touched: BTreeSet<RecordId>,
+    /// How many events have changed the rules.
+    rules: usize,
+    /// What the naive fold said of records, and of how many events by how many rules.
+    judged: RefCell<HashMap<BTreeSet<RecordId>, (usize, usize, Rc<Plain>)>>,
     /// How many field values were sent, and how many words users' statements had.
     pub values_sent: u64,
 }
@@ -88,10 +96,12 @@ impl Watch {
             (Kind::Manifest, Detail::Manifest(text)) => {
                 let edition = house::editions().get(text).expect("a manifest of this house").clone();
                 self.book.add_edition(header.said_at, text, edition);
+                self.rules += 1;
                 self.touch_all();
             }
             (Kind::Clock, Detail::Clock(ahead)) => {
                 self.book.add_clock(&header.origin.side, header.said_at, *ahead);
+                self.rules += 1;
                 self.touch_all();
             }
             (Kind::Sent, Detail::Try { key, .. }) => {
@@ -174,7 +184,7 @@ impl Watch {
         let events = of.iter().map(|at| (at, &self.events[*at])).filter(|(_, event)| speaks(event));
         let events: Vec<String> = events.map(|(at, event)| format!("  {at}: {}", print(event))).collect();
         let folded = folded(&self.events(cluster).cloned().collect::<Vec<_>>(), &self.book);
-        format!("{}\n  folded anew: {:?}", events.join("\n"), folded.fields.get(field).map(|field| &field.value))
+        format!("{}\n  folded anew: {:?}", events.join("\n"), folded.fields.get(field))
     }
 
     /// Whether a deleted record lives on, as far as the engine knows, so that its side has it anew or will have.
@@ -192,8 +202,16 @@ impl Watch {
     }
 
     /// What the naive fold says of a record.
-    pub fn judge(&self, cluster: &BTreeSet<RecordId>) -> Plain {
-        reference::fold(self.events(cluster), &self.book)
+    pub fn judge(&self, cluster: &BTreeSet<RecordId>) -> Rc<Plain> {
+        let count = cluster.iter().filter_map(|id| self.of.get(id)).map(Vec::len).sum();
+        if let Some((of, rules, plain)) = self.judged.borrow().get(cluster)
+            && (*of, *rules) == (count, self.rules)
+        {
+            return Rc::clone(plain);
+        }
+        let plain = Rc::new(reference::fold(self.events(cluster), &self.book));
+        self.judged.borrow_mut().insert(cluster.clone(), (count, self.rules, Rc::clone(&plain)));
+        plain
     }
 
     /// A write says what the record is, as far as the engine knew when it left, and nothing that its side showed already.
