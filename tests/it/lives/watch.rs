@@ -33,6 +33,13 @@ use crate::{
 /// What a side said of one field, whatever the statement's name.
 type Word = (SideName, RecordId, Millis, FieldName, Value);
 
+/// What the naive fold said of a record when it had so many events and so many had changed the rules.
+struct Judged {
+    events: usize,
+    rules: usize,
+    plain: Rc<Plain>,
+}
+
 /// A copy of the log, and what is known from it.
 #[derive(Default)]
 pub struct Watch {
@@ -47,8 +54,8 @@ pub struct Watch {
     touched: BTreeSet<RecordId>,
     /// How many events have changed the rules.
     rules: usize,
-    /// What the naive fold said of records, and of how many events by how many rules.
-    judged: RefCell<HashMap<BTreeSet<RecordId>, (usize, usize, Rc<Plain>)>>,
+    /// What the naive fold said of records.
+    judged: RefCell<HashMap<BTreeSet<RecordId>, Judged>>,
     /// How many field values were sent, and how many words users' statements had.
     pub values_sent: u64,
 }
@@ -203,14 +210,13 @@ impl Watch {
 
     /// What the naive fold says of a record.
     pub fn judge(&self, cluster: &BTreeSet<RecordId>) -> Rc<Plain> {
-        let count = cluster.iter().filter_map(|id| self.of.get(id)).map(Vec::len).sum();
-        if let Some((of, rules, plain)) = self.judged.borrow().get(cluster)
-            && (*of, *rules) == (count, self.rules)
-        {
-            return Rc::clone(plain);
+        let (events, rules) = (cluster.iter().filter_map(|id| self.of.get(id)).map(Vec::len).sum(), self.rules);
+        if let Some(known) = self.judged.borrow().get(cluster).filter(|of| (of.events, of.rules) == (events, rules)) {
+            return Rc::clone(&known.plain);
         }
         let plain = Rc::new(reference::fold(self.events(cluster), &self.book));
-        self.judged.borrow_mut().insert(cluster.clone(), (count, self.rules, Rc::clone(&plain)));
+        let judged = Judged { events, rules, plain: Rc::clone(&plain) };
+        self.judged.borrow_mut().insert(cluster.clone(), judged);
         plain
     }
 
