@@ -129,7 +129,7 @@ fn lives_well(seed: u64) -> Lived {
 
 #[test]
 fn the_laws_hold_after_every_step_of_many_lives() {
-    let lives = suites::until(suites::cases(8, 8, 50_000), |seed| {
+    let lives = suites::until(suites::cases(16, 400, 50_000), |seed| {
         lives_well(seed);
         1
     });
