@@ -4,6 +4,8 @@
 //! holds the values. Both are stored as the canonical bytes of [`codec`], and
 //! the [`EventId`] is the hash of the header's bytes as stored.
 
+mod detail;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +16,8 @@ use crate::{
     id::{self, EventId, FieldName, PayloadHash, RecordId, RecordKey, SaidId, SideName},
     value::{Value, Veiled},
 };
+
+pub use detail::Detail;
 
 /// The version of the event format that this build writes.
 pub const FORMAT: u8 = 1;
@@ -237,55 +241,6 @@ pub struct Header {
     pub heard_at: Hlc,
     /// The keyed hash of the payload's bytes.
     pub payload: PayloadHash,
-}
-
-/// What a statement holds besides values.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
-pub enum Detail {
-    /// Nothing.
-    #[default]
-    None,
-    /// Why it was refused, parked or decided, in words for people.
-    Reason(String),
-    /// The manifest's text.
-    Manifest(String),
-    /// How far the side's clock is ahead of ours, in milliseconds.
-    Clock(i64),
-    /// The key under which a write is repeated without harm.
-    Write(String),
-    /// A write that came to nothing: its key, and why, in words for people.
-    Refusal {
-        /// The write's key.
-        key: String,
-        /// Why.
-        reason: String,
-    },
-    /// The other record, and how the two are joined.
-    Other {
-        /// The other record.
-        record: RecordId,
-        /// How: an association's label, or the role in a merge.
-        label: String,
-    },
-}
-
-impl fmt::Debug for Detail {
-    // A side's words for a refusal repeat the value that it refused, and a person's for a decision may.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Detail::None => f.write_str("None"),
-            Detail::Reason(reason) => f.debug_tuple("Reason").field(&Veiled(reason)).finish(),
-            Detail::Manifest(text) => f.debug_tuple("Manifest").field(&Veiled(text)).finish(),
-            Detail::Clock(ahead) => f.debug_tuple("Clock").field(ahead).finish(),
-            Detail::Write(key) => f.debug_tuple("Write").field(key).finish(),
-            Detail::Refusal { key, reason } => {
-                f.debug_struct("Refusal").field("key", key).field("reason", &Veiled(reason)).finish()
-            }
-            Detail::Other { record, label } => {
-                f.debug_struct("Other").field("record", record).field("label", label).finish()
-            }
-        }
-    }
 }
 
 /// The values of an event.

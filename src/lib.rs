@@ -66,6 +66,8 @@
 //! - **Parked**: waits for a person; never dropped. **Given back**: what a side refused stands as that side shows it.
 //! - **Link**: a side's own id for a record. What a side says stands under the record of that id, `KIND/SIDE:LINK`.
 //! - **Tie**: a statement that two records are one (linked, absorbed) or two (parted); of those about one pair the newest counts.
+//!   A side's id that a merger ended, and under which the side has a record again, is linked: one of two under which the side
+//!   has the record, until its users merge them or a person says that they are two.
 //! - **Canonical id**: the least id among records that are tied, under which they are resolved as one. The others are its
 //!   **aliases**, each of which asks for it.
 //! - **Reference**: a field that names another record, or several; an association on a side is one. A word names records by its
@@ -101,6 +103,7 @@
 //! - A record is advanced by one event the short way only where the outcome is certain; otherwise it is folded anew from
 //!   its events. A property holds the two ways equal.
 //! - Where times are equal plain content decides, never ids and never arrival.
+//! - A write is open until something names its `sent` and says what became of it; no clock closes it.
 //! - A disk that is nearly full takes nothing from outside, before anything can fail; what was begun is still brought to its end.
 //! - Each heavy dependency has one door: BLAKE3 in [`id`], bincode in [`codec`], Automerge in [`merge::document`], sled in
 //!   [`state`], CEL in [`expression`].

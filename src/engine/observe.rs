@@ -2,13 +2,16 @@
 //!
 //! The same code answers a question of the outbox and takes in what a reconciliation saw unasked.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use super::{
     Engine, EngineError, Unfit,
     core::Core,
     links::tie_draft,
-    outbox::{new_id_draft, origin_of},
+    outbox::{made_by, new_id_draft, origin_of},
     sightings::whole,
     stored::read_line,
 };
@@ -16,7 +19,7 @@ use crate::{
     clock::Millis,
     event::{Author, AuthorKind, Detail, Draft, Event, Kind, Origin},
     id::{FieldName, RecordId, SaidId, SideName},
-    merge::{Line, Record, record::Candidate},
+    merge::{Heard, Line, Record, record::Candidate},
     projection,
     rulebook::EXISTENCE,
     send::{Ask, Seen, SeenField},
@@ -33,6 +36,8 @@ struct Reading<'a> {
     at: Millis,
     /// Whether the side lets the record live on under another id.
     moved: bool,
+    /// Whether the side has made the record as it was told to, and does not have it any more.
+    made_and_gone: bool,
     /// The record under which the side's statements stand.
     stream: RecordId,
 }
@@ -118,9 +123,11 @@ impl Engine {
         let own_ids = core.has_own_ids(&ask.side);
         // Asked under an id that a known merger ended, a side that names the survivor tells of no other one.
         let ended = |link: &str| state.side(&ask.side).is_some_and(|side| side.gone.iter().any(|gone| **gone == *link));
+        let was_ended = own_ids && ask.link.as_deref().is_some_and(ended);
+        // One that answers under the very id that was ended has that record again, beside the one it went into.
+        let lives_again = was_ended && seen.found && seen.link == ask.link;
         let now_under = Ask { link: known_link.clone(), ..ask.clone() };
-        let ask =
-            if own_ids && known_link.is_some() && ask.link.as_deref().is_some_and(ended) { &now_under } else { ask };
+        let ask = if was_ended && !lives_again && known_link.is_some() { &now_under } else { ask };
         let asked = if own_ids { ask.link.clone() } else { known_link.clone() };
         let unread = state.side(&ask.side).map(|state| state.unread.clone()).unwrap_or_default();
         let moved = !unread.is_empty() || matches!((&asked, &seen.link), (Some(old), Some(new)) if old != new);
@@ -130,10 +137,23 @@ impl Engine {
         if let Some(refused) = self.parted_twin(core, ask, &state, &line, &seen, at)? {
             return Ok(vec![refused]);
         }
-        let mut drafts = if own_ids && seen.found { new_ids(core, ask, &seen, at)? } else { Vec::new() };
+        let key = ask.about.as_ref().map_or("", |about| about.key.as_str());
+        let ends: Vec<SaidId> =
+            core.tries(&ask.record, &ask.side, Some(key))?.into_iter().map(|(_, sent)| sent).collect();
+        let made_by = made_by(key, &ends);
+        let made = ask.about.as_ref().is_some_and(|about| about.create) && seen.link != ask.link;
+        let made_and_gone = own_ids && made && !seen.found && seen.link.is_some();
+        let mut drafts = if own_ids && (seen.found || made_and_gone) {
+            new_ids(core, ask, &seen, &made_by, at)?
+        } else {
+            Vec::new()
+        };
+        if lives_again {
+            drafts.extend(revived(read_line(&self.inner.log, &core.key, &line)?, &stream, &origin, at));
+        }
         // A side that does not have the survivor any more has answered too: there is nothing there to read.
         let unread = read_mergers(self, unread, &drafts)?;
-        let reading = Reading { ask, state, line, origin, at, moved, stream };
+        let reading = Reading { ask, state, line, origin, at, moved, made_and_gone, stream };
         let mut confirmed = Vec::new();
         let key = (ask.side.clone(), ask.record.clone());
         let is_under_way = core.rows.get(&key).is_some_and(|row| row.busy);
@@ -142,7 +162,9 @@ impl Engine {
         if let Some(write) = open.filter(|_| !is_under_way) {
             let entry = &reading.line.entries()[write.entry as usize];
             let sent = self.event_at(entry.seq, entry.place)?;
-            let draft = reading.receipt(&sent, &write.key, &seen);
+            let ends = core.tries(&ask.record, &ask.side, Some(&write.key))?;
+            let ends = ends.into_iter().map(|(_, sent)| sent).collect();
+            let draft = reading.receipt(&sent, &write.key, ends, &seen);
             confirmed.extend(draft.words.iter().cloned());
             drafts.push(draft);
             let mut row = core.rows.take(&key, now);
@@ -192,7 +214,7 @@ impl Engine {
         draft.words = sent.words().map(|(field, value)| (field.clone(), value.clone())).collect();
         draft.carries = sent.header.carries.clone();
         let reason = format!("the side has this as {own} already, and someone said that the two are two");
-        draft.detail = Detail::Refusal { key: open.key.clone(), reason };
+        draft.detail = Detail::Fate { key: open.key.clone(), ends: vec![entry.said], reason };
         Ok(Some(draft))
     }
 
@@ -220,10 +242,9 @@ impl Engine {
 }
 
 /// What a reading says of ids: one that the record had not had, one under which it lives on, those that were merged into it.
-fn new_ids(core: &Core, ask: &Ask, seen: &Seen, at: Millis) -> Result<Vec<Draft>, EngineError> {
-    let key = ask.about.as_ref().map_or("", |about| about.key.as_str());
-    let mut drafts: Vec<Draft> =
-        new_id_draft(&ask.side, &ask.record, ask.link.as_deref(), seen.link.as_deref(), key, at).into_iter().collect();
+fn new_ids(core: &Core, ask: &Ask, seen: &Seen, made_by: &str, at: Millis) -> Result<Vec<Draft>, EngineError> {
+    let (known, answered) = (ask.link.as_deref(), seen.link.as_deref());
+    let mut drafts = core.newest_ties(new_id_draft(&ask.side, &ask.record, known, answered, made_by, at))?;
     let Some(link) = seen.link.as_deref().or(ask.link.as_deref()) else { return Ok(drafts) };
     let stream = core.stream_of(&ask.record, &ask.side, Some(link));
     let known = core.canonical(&stream)?;
@@ -235,6 +256,24 @@ fn new_ids(core: &Core, ask: &Ask, seen: &Seen, at: Millis) -> Result<Vec<Draft>
         }
     }
     Ok(drafts)
+}
+
+/// What says of a side's own record that was merged away, and that the side has again, that it is not ended any more. All of
+/// them stay one record until a person says that they are two.
+fn revived(events: Vec<Heard>, own: &RecordId, origin: &Origin, at: Millis) -> Vec<Draft> {
+    let mut since: BTreeMap<RecordId, Millis> = BTreeMap::new();
+    for Event { header, payload } in events.into_iter().map(|heard| heard.event) {
+        let ended = matches!(&payload.detail, Detail::Other { record, .. } if record == own);
+        if header.kind == Kind::Absorb && ended {
+            let newest = since.entry(header.record).or_insert(header.said_at);
+            *newest = header.said_at.max(*newest);
+        }
+    }
+    let link = |(survivor, since): (RecordId, Millis)| {
+        let at = at.max(since.plus(1));
+        tie_draft(Kind::Link, &survivor, own, origin.clone(), at, Author::engine(), "it lives again")
+    };
+    since.into_iter().map(link).collect()
 }
 
 fn is_about(draft: &Draft, other: &RecordId) -> bool {
@@ -266,7 +305,8 @@ impl Reading<'_> {
         let state = self.state.side(&self.ask.side);
         // Asked about fields, a side that has them tells nothing of the record; one that has no record says so.
         let is_partial = !self.ask.fields.is_empty() && seen.found;
-        if is_partial || projection::exists_on(state) == seen.found {
+        let existed = projection::exists_on(state) || self.made_and_gone;
+        if is_partial || existed == seen.found {
             return None;
         }
         let known = state.and_then(|state| state.shown(EXISTENCE)).is_some();
@@ -323,10 +363,10 @@ impl Reading<'_> {
     }
 
     /// The receipt that a read-back stands for: the fields that showed what was sent, perhaps none.
-    fn receipt(&self, sent: &Event, key: &str, seen: &Seen) -> Draft {
+    fn receipt(&self, sent: &Event, key: &str, ends: Vec<SaidId>, seen: &Seen) -> Draft {
         let header = &sent.header;
         let mut draft = Draft::new(Kind::Receipt, self.stream.clone(), self.origin.clone(), self.at, Author::engine());
-        draft.detail = Detail::Write(key.to_owned());
+        draft.detail = Detail::Fate { key: key.to_owned(), ends, reason: String::new() };
         let mut times = Vec::new();
         for (index, (field, value)) in sent.words().enumerate() {
             if let Some(time) = self.took(field, value, header.said_at, seen) {
@@ -346,7 +386,7 @@ impl Reading<'_> {
     /// Whether a field took a value that was sent, and when; it may have been overwritten since.
     fn took(&self, field: &FieldName, value: &Value, sent_at: Millis, seen: &Seen) -> Option<Option<Millis>> {
         if **field == *EXISTENCE {
-            return (Value::bool(seen.found) == *value).then_some(None);
+            return (Value::bool(seen.found || self.made_and_gone) == *value).then_some(None);
         }
         if !seen.found {
             return None;

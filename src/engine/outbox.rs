@@ -129,6 +129,33 @@ impl Core {
         }
     }
 
+    /// Lets statements about two ids stand after all that was said of the two: a side that shows what it has done since is
+    /// right, whatever its clock was then.
+    pub fn newest_ties(&self, drafts: impl IntoIterator<Item = Draft>) -> Result<Vec<Draft>, EngineError> {
+        let mut told = Vec::new();
+        for mut draft in drafts {
+            if let (Kind::Absorb, Detail::Other { record, .. }) = (draft.kind, &draft.detail) {
+                let known = self.identity.ties_of(&self.store, &draft.record)?.get(record).map(|tie| tie.at.plus(1));
+                draft.said_at = known.map_or(draft.said_at, |known| draft.said_at.max(known));
+            }
+            told.push(draft);
+        }
+        Ok(told)
+    }
+
+    /// The writes to a side, each by its key and its `sent`, of which nothing is known yet; those under one key, if it is given.
+    pub fn tries(
+        &mut self,
+        record: &RecordId,
+        side: &SideName,
+        key: Option<&str>,
+    ) -> Result<Vec<(String, SaidId)>, EngineError> {
+        let held = self.hold(record)?;
+        let open = held.record.side(side).into_iter().flat_map(|state| &state.in_flight);
+        let open = open.filter(|write| key.is_none_or(|key| write.key == key));
+        Ok(open.map(|write| (write.key.clone(), held.line.entries()[write.entry as usize].said)).collect())
+    }
+
     /// The statements that park fields which change hands too often.
     fn park_loops(&mut self, record: &RecordId, now: Millis) -> Vec<Draft> {
         let fields = self.guard.tripped(record, &self.manifest);
@@ -148,14 +175,19 @@ impl Core {
     }
 }
 
+/// How a link names the write that made the record on its side: by its key, and the tries that are ended by it.
+pub(super) fn made_by(key: &str, ends: &[SaidId]) -> String {
+    ends.iter().fold(key.to_owned(), |told, sent| format!("{told} {sent}"))
+}
+
 /// The statement that ties a side's own id, come with an answer, to the record it was asked about: one that it had not had,
-/// or one under which the record lives on because the side merged it.
+/// or one under which the record lives on because the side merged it. `made_by` says which write has made it.
 pub(super) fn new_id_draft(
     side: &SideName,
     record: &RecordId,
     known: Option<&str>,
     answered: Option<&str>,
-    key: &str,
+    made_by: &str,
     at: Millis,
 ) -> Option<Draft> {
     let answered = answered.filter(|answered| known != Some(*answered))?;
@@ -165,7 +197,7 @@ pub(super) fn new_id_draft(
     let draft = match merged {
         Some(merged) => tie_draft(Kind::Absorb, &own, &merged, origin, at, Author::engine(), "merged"),
         None if *record == own => return None,
-        None => tie_draft(Kind::Link, record, &own, origin, at, Author::engine(), key),
+        None => tie_draft(Kind::Link, record, &own, origin, at, Author::engine(), made_by),
     };
     Some(draft)
 }
@@ -284,7 +316,8 @@ impl Engine {
         let mut plan = projection::plan(record.kind(), &state, &side, core.book.newest());
         core.refer(record, &state, &side, &mut plan)?;
         let at = core.book.on_side(&side, now);
-        let open = state.side(&side).is_some_and(|state| !state.in_flight.is_empty());
+        let in_flight = core.tries(record, &side, None)?;
+        let open = !in_flight.is_empty();
         let link = origin_of(&state, &side).link;
         let making = if plan.makes() && !open { core.making(record, &state, &side)? } else { Making::Free };
         if making == Making::Ours {
@@ -303,7 +336,8 @@ impl Engine {
         let left = core.newest();
         core.note_making(&side, record, plan.makes(), left);
         let Some(mut row) = core.rows.get(&key).cloned() else { return Ok(()) };
-        if (open && row.unsent.is_none()) || plan.puts.is_empty() || plan.unread {
+        let unsent = |(key, _): &(String, SaidId)| row.unsent.as_ref() == Some(key);
+        if !in_flight.iter().all(unsent) || plan.puts.is_empty() || plan.unread {
             // Put again at once, a question whose answer told nothing would get the same answer for ever.
             if row.answered.take() == Some(state.last) {
                 row.not_before = now.plus(ASK_AGAIN);
@@ -321,7 +355,7 @@ impl Engine {
         let write = Write { urgent: !row.bulk, shown, ..write };
         row.busy = true;
         if row.unsent.take().as_ref() != Some(&write.key) {
-            drafts.push(write.sent_draft(&state, at));
+            drafts.push(write.sent_draft(&state, at, left, in_flight.into_iter().map(|(_, sent)| sent).collect()));
         }
         core.rows.insert(key, row);
         trace::send(&write).in_scope(|| trace::sent(&write));
@@ -358,6 +392,8 @@ impl Engine {
             let record = core.canonical(&write.stream)?;
             let key = (write.side.clone(), record.clone());
             let state = core.hold(&record)?.record.clone();
+            let ends = core.tries(&record, &write.side, Some(&write.key))?;
+            let ends: Vec<SaidId> = ends.into_iter().map(|(_, sent)| sent).collect();
             let own_ids = core.has_own_ids(&write.side);
             let at = core.book.on_side(&write.side, now);
             let mut row = core.rows.take(&key, now);
@@ -368,11 +404,12 @@ impl Engine {
                 Outcome::Applied(receipt) => {
                     (row.attempts, row.since) = (0, now);
                     drafts.extend(write.standoff_draft(&state, &receipt, core.book.newest(), at));
-                    drafts.extend(write.receipt_drafts(&state, receipt, at, own_ids));
+                    let told = write.receipt_drafts(&state, receipt, at, own_ids, ends);
+                    drafts.extend(core.newest_ties(told)?);
                 }
                 Outcome::Refused { reason, fields } => {
                     row.attempts = 0;
-                    let refused = write.refused_draft(&state, reason, &fields, at);
+                    let refused = write.refused_draft(&state, reason, &fields, at, ends);
                     let given_back = core.given_back(&write, &state, &refused, &fields, now);
                     drafts.push(refused);
                     drafts.extend(given_back);
@@ -455,16 +492,16 @@ impl Write {
         draft
     }
 
-    fn sent_draft(&self, state: &Record, at: Millis) -> Draft {
+    fn sent_draft(&self, state: &Record, at: Millis, after: Seq, ends: Vec<SaidId>) -> Draft {
         let mut draft = self.draft(Kind::Sent, state, self.after_all(state, at));
-        draft.detail = Detail::Write(self.key.clone());
+        draft.detail = Detail::Try { key: self.key.clone(), after, ends };
         draft
     }
 
     /// A time that comes after what the side has said and shown so far: all of it was known when this write left.
     ///
-    /// The side's clock is guessed. A write that stood before the answer to the one before it would be closed by that answer, and
-    /// its echo would look like a stranger's word. What is further ahead was said by a clock that has been set right since.
+    /// The side's clock is guessed, and the echo of a write that stood before what the side showed already would look like a
+    /// stranger's word. What is further ahead was said by a clock that has been set right since.
     fn after_all(&self, state: &Record, at: Millis) -> Millis {
         let Some(side) = state.side(&self.side) else { return at };
         let ours = side.shows.iter().filter(|shown| shown.by_us).map(|shown| shown.at);
@@ -483,7 +520,14 @@ impl Write {
     }
 
     /// What the side blames is parked; where it blames nothing that was sent, all of the write is.
-    fn refused_draft(&self, state: &Record, reason: String, blamed: &[FieldName], at: Millis) -> Draft {
+    fn refused_draft(
+        &self,
+        state: &Record,
+        reason: String,
+        blamed: &[FieldName],
+        at: Millis,
+        ends: Vec<SaidId>,
+    ) -> Draft {
         let open = state.side(&self.side).into_iter().flat_map(|side| &side.in_flight);
         let sent = open.filter(|sent| sent.key == self.key).map(|sent| sent.at).max();
         let mut draft = self.draft(Kind::Refused, state, sent.map_or(at, |sent| at.max(sent)));
@@ -491,7 +535,7 @@ impl Write {
             let both = draft.words.into_iter().zip(draft.carries);
             (draft.words, draft.carries) = both.filter(|((field, _), _)| blamed.contains(field)).unzip();
         }
-        draft.detail = Detail::Refusal { key: self.key.clone(), reason };
+        draft.detail = Detail::Fate { key: self.key.clone(), ends, reason };
         draft
     }
 
@@ -520,17 +564,25 @@ impl Write {
     /// The receipt, and what the side made of the values where it shows something else.
     ///
     /// A side's own id that comes with it is tied to the record first.
-    fn receipt_drafts(&self, state: &Record, receipt: Receipt, at: Millis, own_ids: bool) -> Vec<Draft> {
+    fn receipt_drafts(
+        &self,
+        state: &Record,
+        receipt: Receipt,
+        at: Millis,
+        own_ids: bool,
+        ends: Vec<SaidId>,
+    ) -> Vec<Draft> {
         // A reading that began before this moment may not have seen what was written beside the record.
         let beside_at = self.after_ours(state, at.plus(1));
         let at = self.after_ours(state, receipt.at.unwrap_or(at));
         let mut draft = self.draft(Kind::Receipt, state, at);
-        draft.detail = Detail::Write(self.key.clone());
+        let made_by = made_by(&self.key, &ends);
+        draft.detail = Detail::Fate { key: self.key.clone(), ends, reason: String::new() };
         let mut drafts = Vec::new();
         if receipt.link.is_some() {
             if own_ids {
                 let known = self.link.as_deref();
-                drafts.extend(new_id_draft(&self.side, &self.stream, known, receipt.link.as_deref(), &self.key, at));
+                drafts.extend(new_id_draft(&self.side, &self.stream, known, receipt.link.as_deref(), &made_by, at));
             }
             draft.origin.link = receipt.link;
         }

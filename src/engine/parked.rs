@@ -225,7 +225,7 @@ pub(super) fn holds(record: &Record, state: &SideState, field: &FieldName) -> bo
 
 fn reason_of(detail: Detail) -> String {
     match detail {
-        Detail::Reason(reason) | Detail::Refusal { reason, .. } => reason,
+        Detail::Reason(reason) | Detail::Refusal { reason, .. } | Detail::Fate { reason, .. } => reason,
         _ => String::new(),
     }
 }

@@ -32,7 +32,7 @@ impl Core {
         if kind.refusals != RefusalRule::GivenBack || write.create || write.delete {
             return None;
         }
-        let Detail::Refusal { reason, .. } = &refused.detail else { return None };
+        let Detail::Fate { reason, .. } = &refused.detail else { return None };
         let shown = |field: &FieldName| state.side(&write.side)?.shown(field)?.newest.clone();
         let is_undecided = |field: &FieldName| {
             let candidates = state.field(field).map_or(&[] as &[_], |field| &field.candidates);

@@ -285,7 +285,9 @@ pub(super) fn detail(detail: &Detail) -> Option<String> {
         Detail::Reason(text) | Detail::Manifest(text) => Some(text.clone()),
         Detail::Clock(ahead) => Some(format!("{ahead} ms ahead")),
         Detail::Write(key) => Some(format!("write {key}")),
-        Detail::Refusal { key, reason } => Some(format!("write {key}: {reason}")),
+        Detail::Try { key, .. } => Some(format!("write {key}")),
+        Detail::Fate { key, reason, .. } if reason.is_empty() => Some(format!("write {key}")),
+        Detail::Refusal { key, reason } | Detail::Fate { key, reason, .. } => Some(format!("write {key}: {reason}")),
         Detail::Other { record, label } if label.is_empty() => Some(record.to_string()),
         Detail::Other { record, label } => Some(format!("{record} ({label})")),
     }

@@ -98,12 +98,16 @@ pub(super) struct Pending {
     room: Condvar,
     /// A frame became durable, or none will any more.
     done: Condvar,
+    /// Whether frames leave only once someone waits for them.
+    patient: bool,
     /// Emptied bodies, whose memory the next ones take.
     spare: Mutex<Vec<Body>>,
 }
 
 struct State {
     forming: Frame,
+    /// Up to where someone waits, or has waited.
+    wanted: Seq,
     writing: Option<Arc<Frame>>,
     durable: Seq,
     failed: Option<Arc<io::Error>>,
@@ -120,12 +124,13 @@ impl Log {
     ) -> Result<Log, LogError> {
         let forming = Frame { segment: tip.span.number, at: tip.span.end, first: tip.next, body: Body::default() };
         let durable = Seq(tip.next.0 - 1);
-        let state = State { forming, writing: None, durable, failed: None, closing: false };
+        let state = State { forming, wanted: Seq(0), writing: None, durable, failed: None, closing: false };
         let pending = Arc::new(Pending {
             state: Mutex::new(state),
             work: Condvar::new(),
             room: Condvar::new(),
             done: Condvar::new(),
+            patient: segments.disk.waits_for_calls(),
             spare: Mutex::default(),
         });
         let mut log = Log {
@@ -200,6 +205,8 @@ impl Log {
             if body.count == 0 || self.make_room(&mut state.forming, &body) {
                 break;
             }
+            state.wanted = Seq(state.forming.next().0 - 1);
+            self.pending.work.notify_one();
             state = self.pending.room.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         let forming = &mut state.forming;
@@ -244,6 +251,10 @@ impl Log {
             state.refuse_if_failed()?;
             if upto >= state.forming.next() {
                 return Err(LogError::NoSeq { seq: upto });
+            }
+            if self.pending.patient && state.wanted < upto {
+                state.wanted = upto;
+                self.pending.work.notify_one();
             }
             state = self.pending.done.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
@@ -375,7 +386,8 @@ impl Pending {
             if state.failed.is_some() {
                 return None;
             }
-            if state.forming.body.count > 0 {
+            let is_due = !self.patient || state.closing || state.wanted >= state.forming.first;
+            if state.forming.body.count > 0 && is_due {
                 let following = state.forming.following();
                 let frame = Arc::new(std::mem::replace(&mut state.forming, following));
                 state.writing = Some(Arc::clone(&frame));

@@ -41,6 +41,12 @@ pub trait Disk: Send + Sync {
         Ok(u64::MAX)
     }
 
+    /// Whether what is appended to a log is written only once someone waits for it: then what reaches the disk in one piece
+    /// follows from the calls alone, and not from how threads take turns.
+    fn waits_for_calls(&self) -> bool {
+        false
+    }
+
     /// Takes the exclusive lock that this file stands for, until the answer is dropped or the process ends.
     ///
     /// `holder` is written into the file, for whoever meets the lock.

@@ -6,14 +6,14 @@
 use std::sync::Arc;
 
 use crate::{
-    event::{Header, Kind},
+    event::{Event, Header, Kind},
     id::{FieldName, SideName},
     merge::{
         fold::{Heard, is_counted, line_class, may_echo},
         judge,
         line::{Entry, Line, Parents},
         record::{Candidate, Field, InFlight, Reason, Record, Shown, SideState, Told, Waiting},
-        sides::write_key,
+        sides::ended,
     },
     rulebook::{EXISTENCE, Rulebook},
     value::Value,
@@ -329,20 +329,15 @@ fn report(record: &mut Record, line: &mut Line, heard: &Heard, book: &Rulebook) 
     if !connected && header.kind != Kind::Settled {
         return Advance::Refold;
     }
+    let Some(mut in_flight) = still_open(record, line, &heard.event) else { return Advance::Refold };
     let entry = push(record, line, heard, Parents::new());
     touch(record, header);
     let state = record.side_mut(&header.origin.side);
-    if let Some(key) = write_key(&heard.event) {
-        match header.kind {
-            Kind::Sent => state.in_flight.push(InFlight {
-                key: key.to_owned(),
-                entry,
-                at: header.said_at,
-                fields: header.fields.clone(),
-            }),
-            _ => state.in_flight.clear(),
-        }
+    if let (Kind::Sent, Some(key)) = (header.kind, heard.event.payload.detail.write_key()) {
+        let (key, fields) = (key.to_owned(), header.fields.clone());
+        in_flight.push(InFlight { key, entry, at: header.said_at, fields });
     }
+    state.in_flight = in_flight;
     if connected {
         for (name, value) in heard.event.words() {
             shown_mut(state, name).take(header, value, header.said_at);
@@ -352,6 +347,20 @@ fn report(record: &mut Record, line: &mut Line, heard: &Heard, book: &Rulebook) 
         learn(record, line, header);
     }
     Advance::Done
+}
+
+/// The writes of which nothing is known even after this event; `None` where it does not name those that it ends.
+fn still_open(record: &Record, line: &Line, event: &Event) -> Option<Vec<InFlight>> {
+    let state = record.side(&event.header.origin.side);
+    let mut open = state.map(|state| state.in_flight.clone()).unwrap_or_default();
+    let ends = ended(event);
+    let is_named = |write: &InFlight| ends.contains(&line.entries()[write.entry as usize].said);
+    let before = open.len();
+    open.retain(|write| !is_named(write));
+    let names_all = before - open.len() == ends.len();
+    // A receipt ends every write before it that left when outcomes did not name them yet.
+    let is_certain = event.header.kind != Kind::Receipt || open.is_empty();
+    (names_all && is_certain).then_some(open)
 }
 
 /// Notes that a side has learned of words.

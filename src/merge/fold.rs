@@ -78,7 +78,7 @@ pub struct Fold<'a> {
     echoes: u32,
     depth: Vec<u32>,
     pub(super) time: Vec<Millis>,
-    by_said: HashMap<SaidId, u32, FxBuildHasher>,
+    pub(super) by_said: HashMap<SaidId, u32, FxBuildHasher>,
     /// Words of sides that may not write the field.
     refused: Vec<(u32, &'a FieldName)>,
     /// For each field, the events that only repeat a word, with that word's.
@@ -458,7 +458,8 @@ impl<'a> Fold<'a> {
     fn unheard(&self) -> Vec<SaidId> {
         let learned = self.learned.values().flat_map(BTreeMap::values).flatten();
         let carried = learned.flat_map(|(_, at)| self.event(*at).header.carries.iter().flatten().copied());
-        let unheard: BTreeSet<SaidId> = carried.filter(|said| !self.by_said.contains_key(said)).collect();
+        let carried = carried.filter(|said| !self.by_said.contains_key(said));
+        let unheard: BTreeSet<SaidId> = carried.chain(self.unheard_writes()).collect();
         unheard.into_iter().collect()
     }
 
@@ -583,7 +584,14 @@ impl<'a> Fold<'a> {
             dead.iter().any(|candidate| below[candidate.entry as usize])
         };
         edits.retain(|at, _| !knew_of_deletion(*at));
+        let gone = self.merged_away();
         for candidate in dead {
+            // Who deletes what another of his side's records was merged into has seen what was said of that one.
+            let side = &candidate.origin.side;
+            edits.retain(|at, _| {
+                let origin = &self.event(*at).header.origin;
+                origin.side != *side || origin == &candidate.origin || !gone.contains(&origin_key(origin))
+            });
             let mut known: BTreeMap<&FieldName, Vec<bool>> = BTreeMap::new();
             edits.retain(|at, names| {
                 !names.iter().all(|name| {

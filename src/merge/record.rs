@@ -268,7 +268,7 @@ pub struct Record {
     pub contradicted: Vec<u32>,
     /// Entries that say what another entry says, with another author or the like; the smaller content counts.
     pub copies: Vec<u32>,
-    /// Words that a side has learned of and that are not in the log yet, ascending.
+    /// Words that a side has learned of, and writes of which it is known what became, that are not in the log yet, ascending.
     pub unheard: Vec<SaidId>,
     /// Statements that only repeat a word which another statement brought, ascending.
     pub repeats: Vec<SaidId>,

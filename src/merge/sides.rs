@@ -1,10 +1,11 @@
 //! What a fold knows of each side: its id for the record, what it shows, what is on its way there, what waits.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::{
-    event::{Detail, Event, Kind},
-    id::{FieldName, SaidId, SideName},
+    clock::Millis,
+    event::{AuthorKind, Detail, Event, Kind},
+    id::{FieldName, RecordId, SaidId, SideName},
     merge::{
         fold::{Fold, line_class, origin_key},
         record::{InFlight, Park, Record},
@@ -52,16 +53,25 @@ impl<'a> Fold<'a> {
         self.fill_parks(record);
     }
 
-    /// The mergers of two of a side's records, each with the id that it ended; a side merges none but its own.
+    /// The mergers of two of a side's records that are in force, each with the id that it ended; a side merges none but its own.
+    ///
+    /// Of statements about one pair of ids the newest counts: what was merged away may live again, or have become the survivor.
     fn mergers(&self) -> Vec<(u32, (&'a str, &'a str))> {
-        let counted = (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]);
+        let mut newest: BTreeMap<[&RecordId; 2], u32> = BTreeMap::new();
+        for at in (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]) {
+            let Some(pair) = tied(self.event(at)) else { continue };
+            let known = newest.entry(pair).or_insert(at);
+            if tie_place(self.event(*known)) < tie_place(self.event(at)) {
+                *known = at;
+            }
+        }
         let ended = |at: u32| {
             let event = self.event(at);
             let Detail::Other { record, .. } = &event.payload.detail else { return None };
             let ended = record.side_and_link().filter(|(side, _)| **side == *event.header.origin.side)?;
             (event.header.kind == Kind::Absorb).then_some((at, ended))
         };
-        counted.filter_map(ended).collect()
+        newest.into_values().filter_map(ended).collect()
     }
 
     /// The sides' own ids that mergers ended.
@@ -112,33 +122,50 @@ impl<'a> Fold<'a> {
         })
     }
 
-    /// A write is open until an outcome bears its key or a receipt stands after it: writes to a record go one after the
-    /// other. A receipt of nothing, and a refusal, say nothing of a later try under the same key.
+    /// A write is open until something names it that says what became of it: what left and what came of it belong together
+    /// whatever the side's clock says.
     fn fill_writes(&self, record: &mut Record) {
         let counted = (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]);
-        let (sent, outcomes): (Vec<u32>, Vec<u32>) = counted
-            .filter(|at| write_key(self.event(*at)).is_some())
-            .partition(|at| self.event(*at).header.kind == Kind::Sent);
-        let closes = |outcome: u32, sent: u32| {
-            let (by, of) = (self.event(outcome), self.event(sent));
-            let is_receipt = by.header.kind == Kind::Receipt;
-            let after = is_receipt && self.compare_places(sent, outcome).is_lt();
-            // What made the record on a side is known to have by the link that it brought.
-            let took = is_receipt && !by.header.fields.is_empty() || by.header.kind == Kind::Link;
-            let same = write_key(by) == write_key(of);
-            let so_far = took || self.time[outcome as usize] >= self.time[sent as usize];
-            by.header.origin.side == of.header.origin.side && (after || same && so_far)
+        let (sent, others): (Vec<u32>, Vec<u32>) =
+            counted.filter(|at| writes(self.event(*at))).partition(|at| self.event(*at).header.kind == Kind::Sent);
+        let named: HashSet<SaidId> = sent.iter().chain(&others).flat_map(|at| ended(self.event(*at))).collect();
+        let is_open = |at: &u32| match &self.event(*at).payload.detail {
+            Detail::Try { .. } => !named.contains(&self.event(*at).header.said),
+            _ => !others.iter().any(|outcome| self.closes_unnamed(*outcome, *at)),
         };
-        let is_open = |sent: &u32| !outcomes.iter().any(|outcome| closes(*outcome, *sent));
-        let mut open: Vec<u32> = sent.into_iter().filter(is_open).collect();
+        let mut open: Vec<u32> = sent.iter().copied().filter(is_open).collect();
         open.sort_by(|a, b| self.compare_places(*a, *b));
         for at in open {
             let event = self.event(at);
-            let key = write_key(event).expect("a sent event has a key").to_owned();
+            let key = event.payload.detail.write_key().expect("a sent event has a key").to_owned();
             let fields = event.header.fields.clone();
             let write = InFlight { key, entry: at, at: self.time[at as usize], fields };
             record.side_mut(&event.header.origin.side).in_flight.push(write);
         }
+    }
+
+    /// Whether a write that left before outcomes named what they end is ended: by an outcome that bears its key, or by a
+    /// receipt that stands after it, since writes to a record go one after the other. A receipt of nothing, and a refusal,
+    /// say nothing of a later try under the same key.
+    fn closes_unnamed(&self, outcome: u32, sent: u32) -> bool {
+        let (by, of) = (self.event(outcome), self.event(sent));
+        let is_receipt = by.header.kind == Kind::Receipt;
+        let after = is_receipt && self.compare_places(sent, outcome).is_lt();
+        // What made the record on a side is known to have by the link that it brought.
+        let took = is_receipt && !by.header.fields.is_empty() || by.header.kind == Kind::Link;
+        let key = match &by.payload.detail {
+            Detail::Other { label, .. } => Some(label.split(' ').next().unwrap_or_default()),
+            detail => detail.write_key(),
+        };
+        let so_far = took || self.time[outcome as usize] >= self.time[sent as usize];
+        let same = key == of.payload.detail.write_key();
+        by.header.origin.side == of.header.origin.side && (after || same && so_far)
+    }
+
+    /// The writes of which something says what became and that nobody has heard of.
+    pub(super) fn unheard_writes(&self) -> impl Iterator<Item = SaidId> + '_ {
+        let counted = (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]);
+        counted.flat_map(|at| ended(self.event(at))).filter(|said| !self.by_said.contains_key(said))
     }
 
     fn fill_parks(&self, record: &mut Record) {
@@ -175,11 +202,37 @@ impl<'a> Fold<'a> {
     }
 }
 
-/// The key of the write that an event is about.
-pub(super) fn write_key(event: &Event) -> Option<&str> {
+/// Whether an event is about a write: it leaves, or something became of it.
+pub(super) fn writes(event: &Event) -> bool {
+    event.header.kind == Kind::Link || event.payload.detail.write_key().is_some()
+}
+
+/// The writes, each by its `sent`, of which an event says what became.
+///
+/// What made a record on a side is known to have by the link that it brought, also when the two have been parted since.
+pub(super) fn ended(event: &Event) -> Vec<SaidId> {
+    let is_ours = event.header.kind == Kind::Link && event.header.author.kind == AuthorKind::Ours;
     match &event.payload.detail {
-        Detail::Write(key) | Detail::Refusal { key, .. } => Some(key),
-        Detail::Other { label, .. } if event.header.kind == Kind::Link => Some(label),
-        _ => None,
+        Detail::Try { ends, .. } | Detail::Fate { ends, .. } => ends.clone(),
+        Detail::Other { label, .. } if is_ours => label.split(' ').skip(1).filter_map(SaidId::from_hex).collect(),
+        _ => Vec::new(),
     }
+}
+
+/// The two ids that a statement ties or parts, the lesser first.
+fn tied(event: &Event) -> Option<[&RecordId; 2]> {
+    let Detail::Other { record, .. } = &event.payload.detail else { return None };
+    let one = &event.header.record;
+    let ties = matches!(event.header.kind, Kind::Link | Kind::Absorb | Kind::Unlink);
+    ties.then(|| if one < record { [one, record] } else { [record, one] })
+}
+
+/// The place of a statement about two ids among those about the same two.
+fn tie_place(event: &Event) -> (Millis, u8, Vec<u8>) {
+    let class = match event.header.kind {
+        Kind::Link => 0,
+        Kind::Absorb => 1,
+        _ => 2,
+    };
+    (event.header.said_at, class, event.content())
 }

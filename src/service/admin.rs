@@ -78,22 +78,38 @@ fn address(store: &Path) -> io::Result<(PathBuf, Option<File>)> {
     Ok((short, Some(dir)))
 }
 
-/// Takes orders for a tenant until it is told to stop.
+/// The socket at which a tenant takes orders.
+pub(super) struct Desk {
+    listener: UnixListener,
+    path: PathBuf,
+    owner: u32,
+}
+
+/// Opens the socket of a store that this process has open: whoever connects from now on is heard.
 ///
 /// # Errors
-/// If the socket cannot be made; the tenant itself is not affected.
-pub(super) async fn listen(tenant: Tenant, mut stopped: watch::Receiver<bool>) -> io::Result<()> {
-    let path = tenant.store().join(SOCKET);
+/// If it cannot be made; the tenant itself is not affected.
+pub(super) fn open(store: &Path) -> io::Result<Desk> {
+    let path = store.join(SOCKET);
     // The store is locked by this process, so a socket that lies here is one that nobody listens at.
     match fs::remove_file(&path) {
         Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(why),
         _ => {}
     }
-    let (short, dir) = address(tenant.store())?;
+    let (short, dir) = address(store)?;
     let listener = UnixListener::bind(&short)?;
     drop(dir);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
     let owner = fs::metadata(&path)?.uid();
+    Ok(Desk { listener, path, owner })
+}
+
+/// Takes orders for a tenant until it is told to stop.
+///
+/// # Errors
+/// If the socket cannot be removed in the end.
+pub(super) async fn listen(tenant: Tenant, desk: Desk, mut stopped: watch::Receiver<bool>) -> io::Result<()> {
+    let Desk { listener, path, owner } = desk;
     let mut calls = JoinSet::new();
     while !*stopped.borrow_and_update() {
         tokio::select! {

@@ -263,13 +263,15 @@ async fn serve_one(
         return Err(FleetError::Twice(name));
     }
     let tokens = Tokens::open(&place.store)?;
+    // Before anyone can see that it is ready: then it takes orders too.
+    let desk = admin::open(tenant.store());
     let front = server::Tenant::within(tenant.handle().clone(), tokens, server.settings());
     let front = server.tenants().add(front);
     front.set_doors(tenant.doors()?);
     let running = front.health().begin("sides");
     let (stop, stopped) = watch::channel(false);
     let mut beside: JoinSet<()> = JoinSet::new();
-    beside.spawn(orders(tenant.clone(), stopped.clone()));
+    beside.spawn(orders(tenant.clone(), desk, stopped.clone()));
     beside.spawn(follow(tenant.clone(), front.clone()));
     beside.spawn(reload(place.clone(), tenant.clone(), told.reload.clone()));
     beside.spawn(gauges(tenant.clone(), server.clone()));
@@ -288,9 +290,13 @@ async fn serve_one(
     Ok(closed?)
 }
 
-async fn orders(tenant: Tenant, stopped: watch::Receiver<bool>) {
+async fn orders(tenant: Tenant, desk: io::Result<admin::Desk>, stopped: watch::Receiver<bool>) {
     let name = tenant.name().to_owned();
-    if let Err(why) = admin::listen(tenant, stopped).await {
+    let listened = match desk {
+        Ok(desk) => admin::listen(tenant, desk, stopped).await,
+        Err(why) => Err(why),
+    };
+    if let Err(why) = listened {
         tracing::error!(tenant = name, error = %why, "orders cannot be given to the tenant while it is served");
     }
 }

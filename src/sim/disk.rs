@@ -360,6 +360,10 @@ impl Disk for SimDisk {
         Ok(self.file(named))
     }
 
+    fn waits_for_calls(&self) -> bool {
+        true
+    }
+
     fn free_bytes(&self, _: &Path) -> io::Result<u64> {
         Ok(locked(&self.0).free_bytes.unwrap_or(u64::MAX))
     }

@@ -1,8 +1,9 @@
 //! The laws of merging by example: the stories for which they were made.
 
 use syncline::{
-    event::{Author, Kind, Origin},
+    event::{Author, Detail, Kind, Origin},
     field::{DeleteRule, FieldType, Rule},
+    id::RecordId,
     merge::Record,
     rulebook::{EXISTENCE, Rulebook},
 };
@@ -418,6 +419,21 @@ fn existence_ends_with_a_delete_by_the_side_whose_own_word_a_write_had_replaced(
     telling.say(Kind::Delete, Origin::side(side("crm")), 300, Author::default(), &[(EXISTENCE, "false")]);
     let book = rules_with(&[("tags", FieldType::Set, Rule::Merge)], DeleteRule::EditWins);
     assert_eq!(told(&telling, &book).existence, "deleted");
+}
+
+#[test]
+fn existence_ends_with_a_delete_of_what_another_of_the_sides_records_was_merged_into() {
+    let merged = |merged: bool| {
+        let at = |link: &str| Origin { link: Some(link.into()), ..Origin::side(side("crm")) };
+        let mut telling = Telling::default();
+        telling.say(Kind::Edit, at("2"), 100, Author::default(), &[("phone", "1")]);
+        let merger = telling.say(Kind::Absorb, at("1"), 150, Author::default(), &[]);
+        let other = RecordId::new(if merged { "contact/crm:2" } else { "contact/crm:3" }).expect("good");
+        telling.lines[merger].draft.detail = Detail::Other { record: other, label: "merged".to_owned() };
+        telling.say(Kind::Delete, at("1"), 200, Author::default(), &[(EXISTENCE, "false")]);
+        told(&telling, &rules_with(&[], DeleteRule::EditWins)).existence
+    };
+    assert_eq!((merged(true), merged(false)), ("deleted", "alive"));
 }
 
 #[test]

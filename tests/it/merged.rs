@@ -3,7 +3,7 @@
 use syncline::{
     event::Event,
     id::{Place, Seq},
-    merge::{self, Advance, Existence, Heard, Line, Reason, Record},
+    merge::{self, Advance, Existence, Heard, Line, Reason, Record, record::InFlight},
     rulebook::Rulebook,
 };
 
@@ -67,6 +67,10 @@ pub fn plain(record: &Record, book: &Rulebook) -> Plain {
         let held = state.parks.iter().filter(move |park| holds(&park.field));
         held.map(|park| (state.side.to_string(), park.field.to_string()))
     });
+    let open = record.sides.iter().flat_map(|state| {
+        let fields = |write: &InFlight| write.fields.iter().map(ToString::to_string).collect();
+        state.in_flight.iter().map(move |write| (state.side.to_string(), write.key.clone(), fields(write)))
+    });
     Plain {
         fields: fields.collect(),
         existence: match record.existence {
@@ -76,6 +80,7 @@ pub fn plain(record: &Record, book: &Rulebook) -> Plain {
         },
         shadows: shadows.filter(|(_, shown): &(_, std::collections::BTreeMap<_, _>)| !shown.is_empty()).collect(),
         parked: parked.collect(),
+        open: open.collect(),
         waiting: record.waiting.len(),
     }
 }

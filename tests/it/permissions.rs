@@ -213,7 +213,7 @@ impl World {
         draft.words = fields.iter().map(|name| (field(name), value_of(record, name))).collect();
         draft.carries = fields.iter().map(|_| Vec::new()).collect();
         let reason = format!("canary.{record}.risk is not a risk");
-        draft.detail = Detail::Refusal { key: "canary.key".to_owned(), reason };
+        draft.detail = Detail::Fate { key: "canary.key".to_owned(), ends: Vec::new(), reason };
         self.engine.say(vec![draft]).expect("it is taken");
     }
 

@@ -95,14 +95,14 @@ fn keys(engine: &Engine) -> (BTreeSet<String>, BTreeSet<String>) {
     for stored in engine.stored() {
         let (event, _) = stored.expect("the log is sound");
         match (&event.header.kind, &event.payload.detail) {
-            (Kind::Sent, Detail::Write(key)) => drop(open.insert(key.clone())),
-            (Kind::Receipt, Detail::Write(key)) => {
+            (Kind::Sent, Detail::Try { key, .. }) => drop(open.insert(key.clone())),
+            (Kind::Receipt, Detail::Fate { key, .. }) => {
                 open.remove(key);
                 if !event.header.fields.is_empty() {
                     confirmed.insert(key.clone());
                 }
             }
-            (Kind::Refused, Detail::Refusal { key, .. }) => drop(open.remove(key)),
+            (Kind::Refused, Detail::Fate { key, .. }) => drop(open.remove(key)),
             _ => {}
         }
     }

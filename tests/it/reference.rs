@@ -15,7 +15,7 @@ use syncline::{
     clock::Millis,
     event::{Detail, Event, Kind, Origin},
     field::{FieldSpec, FieldType, Rule},
-    id::{SaidId, SideName},
+    id::{RecordId, SaidId, SideName},
     rulebook::{EXISTENCE, PERSON, Rulebook},
     value::Value,
 };
@@ -31,6 +31,8 @@ pub struct Plain {
     pub shadows: BTreeMap<String, BTreeMap<String, String>>,
     /// The parked pairs of side and field.
     pub parked: BTreeSet<(String, String)>,
+    /// The writes of which nothing is known yet: side, key, and the fields.
+    pub open: BTreeSet<(String, String, Vec<String>)>,
     /// How many statements wait for one that they name.
     pub waiting: usize,
 }
@@ -59,6 +61,7 @@ pub fn fold<'a>(events: impl IntoIterator<Item = &'a Event>, book: &Rulebook) ->
         existence: reading.existence(&words),
         shadows: reading.shadows(shown),
         parked: BTreeSet::new(),
+        open: reading.open_writes(),
         waiting,
     };
     let mut winners = BTreeMap::new();
@@ -82,9 +85,9 @@ fn speaks(kind: Kind) -> bool {
 fn told<'a>(events: impl IntoIterator<Item = &'a Event>, book: &Rulebook) -> (Vec<&'a Event>, usize) {
     let mut copies: BTreeMap<SaidId, &Event> = BTreeMap::new();
     for event in events.into_iter().filter(|event| !book.is_void(&event.header.said)) {
-        let kept = copies.entry(event.header.said).or_insert(event);
-        if event.content() < kept.content() {
-            *kept = event;
+        let known = copies.get(&event.header.said);
+        if known.is_none_or(|known| event.content() < known.content()) {
+            copies.insert(event.header.said, event);
         }
     }
     let mut ready: BTreeSet<SaidId> = BTreeSet::new();
@@ -102,6 +105,35 @@ fn told<'a>(events: impl IntoIterator<Item = &'a Event>, book: &Rulebook) -> (Ve
     }
     let waiting = copies.len() - ready.len();
     (copies.into_iter().filter(|(said, _)| ready.contains(said)).map(|(_, event)| event).collect(), waiting)
+}
+
+/// The sides' own ids that were merged into others, as the newest statement about the two says.
+fn merged_away(told: &[&Event]) -> Vec<(SideName, String)> {
+    let mut newest: BTreeMap<BTreeSet<RecordId>, &Event> = BTreeMap::new();
+    for event in told {
+        let (Kind::Link | Kind::Absorb | Kind::Unlink, Detail::Other { record, .. }) =
+            (event.header.kind, &event.payload.detail)
+        else {
+            continue;
+        };
+        let rank = |event: &Event| {
+            let kind = event.header.kind;
+            (event.header.said_at, kind == Kind::Unlink, kind == Kind::Absorb, event.content())
+        };
+        let known = newest.entry(BTreeSet::from([record.clone(), event.header.record.clone()])).or_insert(event);
+        if rank(event) > rank(known) {
+            *known = event;
+        }
+    }
+    let ended = |event: &Event| match (event.header.kind, &event.payload.detail) {
+        (Kind::Absorb, Detail::Other { record, .. }) => {
+            let side = event.header.origin.side.clone();
+            let (_, link) = record.split_once(&format!("/{side}:"))?;
+            Some((side, link.to_owned()))
+        }
+        _ => None,
+    };
+    newest.into_values().filter_map(ended).collect()
 }
 
 /// One relation over the statements, a row of bits for each: whether a comes before b.
@@ -177,6 +209,8 @@ struct Reading<'a> {
     /// The place of each statement in side order: the greatest time, and the depth.
     time: Vec<Millis>,
     depth: Vec<usize>,
+    /// The sides' own ids that were merged into others.
+    merged_away: Vec<(SideName, String)>,
     /// The relations of fields that were worked out, plain and as shown.
     relations: RefCell<BTreeMap<(String, bool), Rc<Square>>>,
 }
@@ -209,7 +243,8 @@ impl<'a> Reading<'a> {
                 depth[*after] = depth[*after].max(depth[*before] + 1);
             }
         }
-        Reading { told, book, named, time, depth, relations: RefCell::default() }
+        let merged_away = merged_away(&told);
+        Reading { told, book, named, time, depth, merged_away, relations: RefCell::default() }
     }
 
     fn kind_of_record(&self) -> &str {
@@ -261,9 +296,8 @@ impl<'a> Reading<'a> {
         let mut line: Vec<usize> = (0..self.told.len()).filter(|by| **self.side(*by) == *side).collect();
         // Of a record that went into another its side tells as deleted; the other is not.
         line.retain(|by| self.told[*by].header.kind != Kind::Delete || !self.is_merged_away(*by));
-        // The last member only tells two statements apart whose whole content is the same.
-        line.sort_by_key(|by| {
-            let header = &self.told[*by].header;
+        let place = |by: usize| {
+            let header = &self.told[by].header;
             let class = match header.kind {
                 Kind::Sent => 0,
                 Kind::Receipt => 1,
@@ -272,9 +306,11 @@ impl<'a> Reading<'a> {
                 _ => 3,
             };
             // All that was said of a record that went into another is older than what is said of that one.
-            let place = (!self.is_merged_away(*by), self.time[*by], class, self.depth[*by]);
-            (place, header.said_seq, self.told[*by].content(), header.said)
-        });
+            (!self.is_merged_away(by), self.time[by], class, self.depth[by], header.said_seq)
+        };
+        // The name only tells two statements apart whose whole content is the same.
+        let content = |by: usize| (self.told[by].content(), self.told[by].header.said);
+        line.sort_by(|a, b| place(*a).cmp(&place(*b)).then_with(|| content(*a).cmp(&content(*b))));
         let mut words: Vec<Word> = Vec::new();
         let mut newest: BTreeMap<String, Newest> = BTreeMap::new();
         let mut pending: BTreeMap<String, Value> = BTreeMap::new();
@@ -329,13 +365,9 @@ impl<'a> Reading<'a> {
     }
 
     /// Whether a statement is about a side's own record that the side has merged into another.
-    fn is_merged_away(&self, by: usize) -> bool {
-        let Origin { side, link: Some(link), .. } = &self.told[by].header.origin else { return false };
-        let mergers = self.told.iter().filter(|event| event.header.kind == Kind::Absorb);
-        mergers.filter(|event| event.header.origin.side == *side).any(|event| match &event.payload.detail {
-            Detail::Other { record, .. } => record.ends_with(&format!("/{side}:{link}")),
-            _ => false,
-        })
+    pub fn is_merged_away(&self, by: usize) -> bool {
+        let Origin { side, link, .. } = &self.told[by].header.origin;
+        link.as_ref().is_some_and(|link| self.merged_away.iter().any(|(of, gone)| of == side && gone == &**link))
     }
 
     fn shadows(&self, shown: Shown) -> BTreeMap<String, BTreeMap<String, String>> {
@@ -349,6 +381,26 @@ impl<'a> Reading<'a> {
             })
             .map(|(side, newest)| (side, newest.iter().map(|(field, value)| (field.clone(), json(value))).collect()))
             .collect()
+    }
+
+    /// The writes that nothing names that says what became of them.
+    fn open_writes(&self) -> BTreeSet<(String, String, Vec<String>)> {
+        let ended = |said: SaidId| {
+            self.told.iter().any(|event| match &event.payload.detail {
+                Detail::Try { ends, .. } | Detail::Fate { ends, .. } => ends.contains(&said),
+                _ => false,
+            })
+        };
+        let mut open = BTreeSet::new();
+        for event in &self.told {
+            if let (Detail::Try { key, .. }, Kind::Sent) = (&event.payload.detail, event.header.kind) {
+                let fields = event.header.fields.iter().map(ToString::to_string).collect();
+                if !ended(event.header.said) {
+                    open.insert((event.header.origin.side.to_string(), key.clone(), fields));
+                }
+            }
+        }
+        open
     }
 
     /// What happened before what, as far as `field` is concerned.

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use syncline::{
     clock::Hlc,
     event::{Author, AuthorKind, Detail, Kind, Origin},
-    id::{FieldName, RecordId},
+    id::{FieldName, RecordId, Seq},
     rulebook::{EXISTENCE, PERSON},
 };
 
@@ -67,8 +67,9 @@ enum Act {
     Overtaken { side: u8, other: u8, field: u8, values: [u8; 3], carried: bool, sight: Sight },
     /// The record is made, deleted or brought back.
     Existence { side: u8, kind: u8, words: Words, sight: Sight, author: u8 },
-    /// A side merges another record of its own into this one; a reading of what came of it may name that.
-    Merge { side: u8, branch: u8, late: i64, ended: bool, read: bool, words: Words },
+    /// A side merges another record of its own into this one; a reading of what came of it may name that, and something else
+    /// may be said of the two, before or after.
+    Merge { side: u8, branch: u8, late: i64, ended: bool, read: bool, words: Words, then: Option<(u8, i64)> },
     /// A person decides, having seen nearly all.
     Decide { words: Words, but: u8, existence: Option<bool> },
     /// Parked fields go on.
@@ -115,8 +116,10 @@ fn act() -> impl Strategy<Value = Act> {
     let overtaken = (0u8..5, 0u8..5, field(), [0u8..4, 0u8..4, 0u8..4], prop::bool::weighted(0.2), sight()).prop_map(
         |(side, other, field, values, carried, sight)| Act::Overtaken { side, other, field, values, carried, sight },
     );
-    let merge = (0u8..5, 0u8..4, late(), any::<bool>(), any::<bool>(), words(2))
-        .prop_map(|(side, branch, late, ended, read, words)| Act::Merge { side, branch, late, ended, read, words });
+    let then = prop::option::weighted(0.4, (0u8..3, -2i64..3));
+    let merge = (0u8..5, 0u8..4, late(), any::<bool>(), any::<bool>(), words(2), then).prop_map(
+        |(side, branch, late, ended, read, words, then)| Act::Merge { side, branch, late, ended, read, words, then },
+    );
     prop_oneof![
         8 => edit,
         2 => overtaken,
@@ -239,8 +242,13 @@ impl Stage<'_> {
                 let side = self.setting.side(*side);
                 if let Some((written, carries)) = self.to_write(side, *back) {
                     let at = self.reading(side, 0);
-                    self.sents.push(self.telling.lines.len());
-                    self.repeat(Kind::Sent, side, at, Author::engine(), &written).carries = carries;
+                    let (nth, earlier) = (self.telling.lines.len(), self.sents.last().copied());
+                    self.sents.push(nth);
+                    let line = self.repeat(Kind::Sent, side, at, Author::engine(), &written);
+                    line.carries = carries;
+                    // Some leave in the place of the one before them; some bear one key twice.
+                    line.ends = earlier.filter(|_| nth.is_multiple_of(3)).map(Named::Line).into_iter().collect();
+                    line.draft.detail = tried(nth / 4, nth as u64);
                 }
             }
             Act::Outcome { kind, only, back, late } => self.outcome(*kind, *only, *back, *late),
@@ -314,18 +322,24 @@ impl Stage<'_> {
     }
 
     fn merge(&mut self, act: &Act) {
-        let Act::Merge { side, branch, late, ended, read, words } = act else { return };
+        let Act::Merge { side, branch, late, ended, read, words, then } = act else { return };
         let side = self.setting.side(*side);
         let (gone, survivor) = (self.origin(side, 1), self.origin(side, branch & 2));
-        let loser = RecordId::on_side("contact", SIDES[side], gone.link.as_deref().unwrap_or("18"));
+        let loser = RecordId::on_side("contact", SIDES[side], gone.link.as_deref().unwrap_or("18")).expect("a good id");
         let at = self.reading(side, *late);
+        if let Some((kind, after)) = then {
+            let kind = [Kind::Link, Kind::Absorb, Kind::Unlink][usize::from(*kind)];
+            let line = self.tell(kind, survivor.clone(), at + after * STEP, Author::default(), &[]);
+            let survivor = std::mem::replace(&mut line.draft.record, loser.clone());
+            line.draft.detail = Detail::Other { record: survivor, label: "again".to_owned() };
+        }
         if *ended {
             let author = Author::default();
             self.tell(Kind::Delete, gone, at, author, &[(EXISTENCE, "false")]);
         }
         let merger = self.telling.lines.len();
         let line = self.tell(Kind::Absorb, survivor.clone(), at, Author::default(), &[]);
-        line.draft.detail = Detail::Other { record: loser.expect("a good id"), label: "merged".to_owned() };
+        line.draft.detail = Detail::Other { record: loser, label: "merged".to_owned() };
         if *read {
             let (at, words) = (self.reading(side, 0), self.spoken(words));
             let line = self.tell(Kind::Observe, survivor, at, Author::default(), &words);
@@ -334,12 +348,16 @@ impl Stage<'_> {
     }
 
     fn outcome(&mut self, kind: u8, only: bool, back: u8, late: i64) {
-        let Some(sent) = self.sent(back) else { return };
-        let (side, sent) = (self.side_of(sent), self.telling.lines[sent].clone());
+        let Some(named) = self.sent(back) else { return };
+        let (side, sent) = (self.side_of(named), self.telling.lines[named].clone());
         let at = self.reading(side, late);
         let kind = [Kind::Receipt, Kind::Refused, Kind::Parked][usize::from(kind)];
         let line = self.repeat(kind, side, at, Author::engine(), &sent);
         line.carries = sent.carries.clone();
+        if let (Some(key), true) = (sent.draft.detail.write_key(), kind != Kind::Parked) {
+            line.draft.detail = became(key);
+            line.ends = vec![Named::Line(named)];
+        }
         if only {
             line.draft.words.truncate(1);
             line.carries.truncate(1);
@@ -444,9 +462,25 @@ impl Stage<'_> {
             }
         } else {
             let carried: Vec<Named> = carries.iter().map(|line| Named::Line(usize::from(*line))).collect();
+            line.draft.detail = match kind {
+                Kind::Sent => tried(usize::from(carries.len() > 1), carries.len() as u64),
+                Kind::Receipt | Kind::Refused => became("k0"),
+                _ => Detail::None,
+            };
+            line.ends.clone_from(&carried);
             line.carries = vec![carried; spoken.len()];
         }
     }
+}
+
+/// A write that leaves.
+fn tried(key: usize, after: u64) -> Detail {
+    Detail::Try { key: format!("k{key}"), after: Seq(after), ends: Vec::new() }
+}
+
+/// What became of a write under this key.
+fn became(key: &str) -> Detail {
+    Detail::Fate { key: key.to_owned(), ends: Vec::new(), reason: String::new() }
 }
 
 fn by(number: u8) -> Author {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use syncline::{
     clock::{Hlc, Millis},
-    event::{self, Author, Draft, Event, Kind, Origin},
+    event::{self, Author, Detail, Draft, Event, Kind, Origin},
     field::{DeleteRule, FieldSpec, FieldType, Rule},
     id::{FieldName, RecordId, SaidId, SideName, TenantKey},
     rulebook::{Edition, KindSpec, Rulebook, SideSpec},
@@ -35,6 +35,8 @@ pub struct Line {
     pub draft: Draft,
     pub seen: Option<Vec<Named>>,
     pub carries: Vec<Vec<Named>>,
+    /// For writes and what became of them: the writes, by their `sent`, that it ends.
+    pub ends: Vec<Named>,
 }
 
 impl Line {
@@ -58,7 +60,7 @@ impl Telling {
         let mut draft = Draft::new(kind, record, origin, Millis(BEGIN + at), author);
         let name = |field: &str| FieldName::new(field).expect("a test's field has a good name");
         draft.words = words.iter().map(|(field, json)| (name(field), value(json))).collect();
-        self.lines.push(Line { draft, seen: None, carries: Vec::new() });
+        self.lines.push(Line { draft, seen: None, carries: Vec::new(), ends: Vec::new() });
         self.lines.len() - 1
     }
 
@@ -88,11 +90,20 @@ impl Telling {
         let key = TenantKey([7; 32]).record_key("contact/1");
         let mut said: Vec<Option<SaidId>> = vec![None; self.lines.len()];
         let mut events: Vec<Option<Event>> = vec![None; self.lines.len()];
-        // What a side says is named without what it had seen, so its id comes first; what we say carries such ids.
-        for ours in [false, true] {
-            for (at, line) in self.lines.iter().enumerate().filter(|(_, line)| line.draft.kind.is_said() != ours) {
+        // What a side says is named without what it had seen, so its id comes first; what we say carries such ids, and
+        // what became of a write names it.
+        let turn = |line: &Line| match line.draft.kind {
+            kind if kind.is_said() => 0,
+            Kind::Sent => 1,
+            _ => 2,
+        };
+        for due in 0..3 {
+            for (at, line) in self.lines.iter().enumerate().filter(|(_, line)| turn(line) == due) {
                 let mut draft = line.draft.clone();
                 draft.carries = line.carries.iter().map(|carried| ids(carried, &said)).collect();
+                if let Detail::Try { ends, .. } | Detail::Fate { ends, .. } = &mut draft.detail {
+                    *ends = ids(&line.ends, &said);
+                }
                 let event = draft.seal(&key, Hlc(at as u64)).expect("small").event;
                 said[at] = Some(event.header.said);
                 events[at] = Some(event);

@@ -7,7 +7,7 @@ use syncline::{
     codec,
     event::{self, Author, Detail, Draft, Header, Kind, Origin, Sealed},
     expression::Expression,
-    id::{self, FieldName, RecordId, RecordKey, SideName, TenantKey},
+    id::{self, FieldName, RecordId, RecordKey, SaidId, Seq, SideName, TenantKey},
     send::chance::Chance,
     side::translate::Translation,
     value::Value,
@@ -133,7 +133,9 @@ pub fn drafts() -> Vec<Draft> {
         (Kind::Absorb, Detail::Other { record: record("contact/crm:502"), label: "loser".to_owned() }),
         (Kind::Clock, Detail::Clock(-420_000)),
         (Kind::Sent, Detail::Write("a key".to_owned())),
+        (Kind::Sent, Detail::Try { key: "a key".to_owned(), after: Seq(7), ends: vec![SaidId([1; 16])] }),
         (Kind::Refused, Detail::Refusal { key: "a key".to_owned(), reason: "too long".to_owned() }),
+        (Kind::Refused, Detail::Fate { key: "a key".to_owned(), ends: Vec::new(), reason: "too long".to_owned() }),
         (Kind::Parked, Detail::Reason("it flips".to_owned())),
     ];
     let made = kinds.into_iter().enumerate().map(|(at_n, (kind, detail))| {

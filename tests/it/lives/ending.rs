@@ -11,7 +11,7 @@ use syncline::{
     value::Value,
 };
 
-use super::{Failure, Life, house::SIDES, step::chain, watch::print};
+use super::{Failure, Life, house::SIDES, step::chain};
 use crate::{merged::folded, reference::Plain, telling::shuffled};
 
 /// After so many rounds of everything that is due a life that still goes on will never rest.
@@ -56,8 +56,7 @@ impl Life {
                 return Ok(());
             }
         }
-        let news: Vec<String> = self.watch.all().iter().rev().take(6).map(print).collect();
-        let told = format!("read back again and again, there is always news, at last:\n  {}", news.join("\n  "));
+        let told = format!("read back again and again, there is always news, at last:\n  {}", self.watch.news(6));
         Err(Failure::new("the sides come to rest", &told))
     }
 
@@ -88,7 +87,9 @@ impl Life {
         }
         let waits: Vec<usize> =
             SIDES.iter().filter_map(|(side, ..)| Some(self.house.world.engine().outbox(side).ok()?.0)).collect();
-        Err(Failure::new("the sides come to rest", &format!("records that wait, by side: {waits:?}")))
+        self.watch.read(self.house.world.engine())?;
+        let told = format!("records that wait, by side: {waits:?}, at last:\n  {}", self.watch.news(12));
+        Err(Failure::new("the sides come to rest", &told))
     }
 
     /// Where one side has merged two records, the others' users do so too: which of a side's own two is told what the one
@@ -159,7 +160,8 @@ impl Life {
                 continue;
             }
             let word = (entry.side.clone(), entry.record.clone(), entry.at, field.clone(), value.clone());
-            if !self.watch.has(&word) {
+            // Who said what a write of ours said as well, and was not heard of before it, said nothing that differs.
+            if !self.watch.has(&word) && !self.watch.was_written(&word) {
                 let told = format!("{} {} {field} = {value} at {}", entry.side, entry.record, entry.at.0);
                 return Err(Failure::new("what users said is in the log in the end", &told));
             }

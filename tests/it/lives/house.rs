@@ -8,7 +8,8 @@ use std::{
 use syncline::{
     clock::{HandClock, Millis},
     engine::{Engine, EngineError},
-    id::{SideName, TenantKey},
+    event::{Author, Detail, Draft, Kind, Origin},
+    id::{RecordId, SideName, TenantKey},
     rulebook::Edition,
     sim::{
         disk::SimDisk,
@@ -163,6 +164,16 @@ impl House {
 
     pub fn name(&self, at: usize) -> SideName {
         self.world.places[at].name.clone()
+    }
+
+    /// Says how far a side's clock is ahead of ours, in milliseconds, and returns it.
+    pub fn measure(&self, at: usize) -> Result<i64, EngineError> {
+        let (theirs, ours) = (self.world.places[at].side().now(), self.world.engine().now());
+        let origin = Origin::side(self.name(at));
+        let mut draft = Draft::new(Kind::Clock, RecordId::tenant(), origin, theirs, Author::engine());
+        draft.detail = Detail::Clock(theirs.0 - ours.0);
+        self.world.engine().say(vec![draft])?;
+        Ok(theirs.0 - ours.0)
     }
 
     /// Puts another disk under the store, for when it is next opened.

@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use syncline::{
     clock::{Clock, Millis},
     engine::EngineError,
-    event::{Author, Detail, Draft, Kind, Origin},
+    event::Author,
     history::{Decision, Principal},
     id::{FieldName, RecordId},
     send::{Stepped, chance::Chance},
@@ -22,7 +22,6 @@ use syncline::{
 use super::{
     Failure, Life,
     house::{FIRST_ID, KIND, SIDES, manifest},
-    watch::print,
 };
 
 /// A sender that is not done after so many rounds in one moment never will be.
@@ -32,8 +31,6 @@ const RECORDS: u64 = 20;
 /// The fields that users edit, of which the last are merged from all that was said. Nobody changes an address, by which the
 /// sides tell whether they have a person already.
 const FIELDS: [&str; 9] = ["balance", "level", "office", "phone", "plan", "salutation", "notes", "tags", "visits"];
-/// How many of them are not.
-const UNMERGED: usize = 6;
 
 /// A step's own number; all that happens in it follows from that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +98,7 @@ impl Life {
         }
         let mut set = Vec::new();
         for _ in 0..=chance.below(2) {
-            let field = *chance.pick(if self.merges { &FIELDS[..UNMERGED] } else { &FIELDS });
+            let field = *chance.pick(&FIELDS);
             let value = next_value(field, &side.shows(&record, field), chance);
             if !set.iter().any(|(name, _): &(FieldName, Value)| **name == *field) {
                 set.push((FieldName::new(field).expect("a good name"), value));
@@ -247,8 +244,7 @@ impl Life {
             }
         }
         self.watch.read(self.house.world.engine())?;
-        let news: Vec<String> = self.watch.all().iter().rev().take(8).map(print).collect();
-        Err(Failure::new("what is due in one moment has an end", &format!("at last:\n  {}", news.join("\n  "))))
+        Err(Failure::new("what is due in one moment has an end", &format!("at last:\n  {}", self.watch.news(8))))
     }
 
     fn wait(&mut self, chance: &mut Chance) -> String {
@@ -313,12 +309,9 @@ impl Life {
 
     fn measure(&mut self, at: usize) -> Result<String, Failure> {
         let (name, world) = (self.house.name(at), &self.house.world);
-        let (theirs, ours) = (world.places[at].side().now(), world.engine().now());
-        let mut draft =
-            Draft::new(Kind::Clock, RecordId::tenant(), Origin::side(name.clone()), theirs, Author::engine());
-        draft.detail = Detail::Clock(theirs.0 - ours.0);
-        self.go(|life| life.house.world.engine().say(vec![draft]))?;
-        Ok(format!("the clock of {name} is measured: {} ms ahead", theirs.0 - ours.0))
+        let ahead = world.places[at].side().now().0 - world.engine().now().0;
+        self.go(|life| life.house.measure(at))?;
+        Ok(format!("the clock of {name} is measured: {ahead} ms ahead"))
     }
 
     fn change_rules(&mut self, chance: &mut Chance) -> Result<String, Failure> {

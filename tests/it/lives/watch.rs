@@ -3,7 +3,11 @@
 //! The watch keeps a copy of all durable events and judges every record that a step has touched with the naive fold. Which ids
 //! are one record it works out from the ties of the log, in the most obvious way.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    rc::Rc,
+};
 
 use syncline::{
     clock::Millis,
@@ -29,6 +33,13 @@ use crate::{
 /// What a side said of one field, whatever the statement's name.
 type Word = (SideName, RecordId, Millis, FieldName, Value);
 
+/// What the naive fold said of a record when it had so many events and so many had changed the rules.
+struct Judged {
+    events: usize,
+    rules: usize,
+    plain: Rc<Plain>,
+}
+
 /// A copy of the log, and what is known from it.
 #[derive(Default)]
 pub struct Watch {
@@ -41,6 +52,10 @@ pub struct Watch {
     names: HashSet<(SaidId, Vec<u8>)>,
     keys: HashSet<String>,
     touched: BTreeSet<RecordId>,
+    /// How many events have changed the rules.
+    rules: usize,
+    /// What the naive fold said of records.
+    judged: RefCell<HashMap<BTreeSet<RecordId>, Judged>>,
     /// How many field values were sent, and how many words users' statements had.
     pub values_sent: u64,
 }
@@ -88,13 +103,15 @@ impl Watch {
             (Kind::Manifest, Detail::Manifest(text)) => {
                 let edition = house::editions().get(text).expect("a manifest of this house").clone();
                 self.book.add_edition(header.said_at, text, edition);
+                self.rules += 1;
                 self.touch_all();
             }
             (Kind::Clock, Detail::Clock(ahead)) => {
                 self.book.add_clock(&header.origin.side, header.said_at, *ahead);
+                self.rules += 1;
                 self.touch_all();
             }
-            (Kind::Sent, Detail::Write(key)) => {
+            (Kind::Sent, Detail::Try { key, .. }) => {
                 self.check_sent(&event)?;
                 self.keys.insert(key.clone());
                 self.values_sent += event.words().count() as u64;
@@ -174,7 +191,7 @@ impl Watch {
         let events = of.iter().map(|at| (at, &self.events[*at])).filter(|(_, event)| speaks(event));
         let events: Vec<String> = events.map(|(at, event)| format!("  {at}: {}", print(event))).collect();
         let folded = folded(&self.events(cluster).cloned().collect::<Vec<_>>(), &self.book);
-        format!("{}\n  folded anew: {:?}", events.join("\n"), folded.fields.get(field).map(|field| &field.value))
+        format!("{}\n  folded anew: {:?}", events.join("\n"), folded.fields.get(field))
     }
 
     /// Whether a deleted record lives on, as far as the engine knows, so that its side has it anew or will have.
@@ -192,8 +209,15 @@ impl Watch {
     }
 
     /// What the naive fold says of a record.
-    pub fn judge(&self, cluster: &BTreeSet<RecordId>) -> Plain {
-        reference::fold(self.events(cluster), &self.book)
+    pub fn judge(&self, cluster: &BTreeSet<RecordId>) -> Rc<Plain> {
+        let (events, rules) = (cluster.iter().filter_map(|id| self.of.get(id)).map(Vec::len).sum(), self.rules);
+        if let Some(known) = self.judged.borrow().get(cluster).filter(|of| (of.events, of.rules) == (events, rules)) {
+            return Rc::clone(&known.plain);
+        }
+        let plain = Rc::new(reference::fold(self.events(cluster), &self.book));
+        let judged = Judged { events, rules, plain: Rc::clone(&plain) };
+        self.judged.borrow_mut().insert(cluster.clone(), judged);
+        plain
     }
 
     /// A write says what the record is, as far as the engine knew when it left, and nothing that its side showed already.
@@ -246,6 +270,18 @@ impl Watch {
     /// Whether the log has a word.
     pub fn has(&self, word: &Word) -> bool {
         self.words.contains(word)
+    }
+
+    /// Whether a write of ours has put the same value there, at the time of the word or later.
+    pub fn was_written(&self, (side, record, at, field, value): &Word) -> bool {
+        let of = self.of.get(record).into_iter().flatten().map(|nth| &self.events[*nth]);
+        let mut receipts = of.filter(|event| event.header.kind == Kind::Receipt && event.header.origin.side == *side);
+        receipts.any(|event| event.header.said_at >= *at && event.words().any(|word| word == (field, value)))
+    }
+
+    /// The last events of the log, the newest first.
+    pub fn news(&self, most: usize) -> String {
+        self.events.iter().rev().take(most).map(print).collect::<Vec<_>>().join("\n  ")
     }
 
     /// What has reached a side was in the log before it left, and is made once.

@@ -273,7 +273,7 @@ fn core_types() -> Told {
     let mut draft = Draft::new(Kind::Edit, record.clone(), Origin::side(side("crm")), NOW, Author::user("u"));
     draft.words = vec![(field.clone(), value.clone())];
     draft.source = Some(marked("source").into());
-    draft.detail = Detail::Refusal { key: "k".to_owned(), reason: marked("reason") };
+    draft.detail = Detail::Fate { key: "k".to_owned(), ends: Vec::new(), reason: marked("reason") };
     let sealed = draft.clone().seal(&TenantKey([7; 32]).record_key("contact/1"), Default::default()).expect("small");
     let about = InDoubt { key: "k".into(), left: NOW, create: false, fields: vec![(field.clone(), value.clone())] };
     let ask = Ask { side: side("crm"), record, link: None, fields: vec![field.clone()], about: Some(about) };

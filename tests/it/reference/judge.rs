@@ -164,7 +164,13 @@ impl Reading<'_> {
     }
 
     /// Whether the delete knew all that the edit says of fields: its side's own words also where a write had replaced them.
+    ///
+    /// On its own side it knew all that was said of what had been merged into the record.
     fn known(&self, edit: usize, delete: usize, words: &[Word]) -> bool {
+        let other_id = self.told[edit].header.origin != self.told[delete].header.origin;
+        if other_id && self.side(edit) == self.side(delete) && self.is_merged_away(edit) {
+            return true;
+        }
         words
             .iter()
             .filter(|word| word.by == edit && word.field != EXISTENCE)

@@ -1,0 +1,148 @@
+//! What lives have found, told by hand in as few steps as it takes.
+
+use syncline::{
+    engine::EngineError,
+    event::Author,
+    id::{FieldName, RecordId},
+    sim::connector::Slip,
+    value::Value,
+};
+
+use super::house::{House, KIND};
+
+const CRM: usize = 0;
+const PORTAL: usize = 1;
+const BILLING: usize = 2;
+
+fn set(words: &[(&str, &str)]) -> Vec<(FieldName, Value)> {
+    words.iter().map(|(name, value)| (FieldName::new(name).expect("a good name"), Value::text(value))).collect()
+}
+
+impl House {
+    /// A user makes a record, and we hear of it at once.
+    fn made(&mut self, at: usize, words: &[(&str, &str)]) -> RecordId {
+        let record = self.world.places[at].side().next_name(KIND);
+        self.world.places[at].side().edit(&record, &Author::user("ana"), &set(words));
+        self.hear(at);
+        record
+    }
+
+    /// All webhooks of a side arrive.
+    fn hear(&mut self, at: usize) {
+        self.world.post_webhooks();
+        while self.world.arrive(at, 0, false).expect("the store works").is_some() {}
+    }
+
+    /// The process dies, and another one opens the store.
+    fn restart(&mut self) {
+        self.world.kill();
+        self.world.open().expect("the store opens");
+    }
+
+    fn pass(&mut self, millis: i64) {
+        self.world.clock.advance(millis);
+    }
+
+    /// The sender of a side makes one round of calls.
+    fn send_round(&self, at: usize) {
+        self.world.round_to(at).expect("the store works");
+    }
+
+    fn send(&self, at: usize) {
+        self.world.send_to(at).expect("the store works");
+    }
+}
+
+/// The answer to a question, that nothing was made, stood later by the side's clock than the next try, and counted as its end:
+/// then its fate was not asked for, and it was made twice.
+#[test]
+fn a_create_of_unknown_fate_is_read_back_though_the_clock_of_its_side_was_set_back() -> Result<(), EngineError> {
+    let mut house = House::new(0)?;
+    // Without an address, by which the side would tell that it has the record.
+    house.made(PORTAL, &[("phone", "1")]);
+    house.world.places[BILLING].line.slip(Slip::Busy(100));
+    house.send(BILLING);
+    // That it certainly did not arrive is forgotten, so it is asked for.
+    house.restart();
+    house.world.places[BILLING].side().set_ahead(-600_000);
+    house.measure(BILLING)?;
+    house.pass(1_000);
+    house.send(BILLING);
+    house.pass(1_000);
+    house.world.places[BILLING].line.slip(Slip::Unanswered);
+    house.send(BILLING);
+    for _ in 0..10 {
+        house.pass(60_000);
+        house.send(BILLING);
+    }
+    assert_eq!(house.world.places[BILLING].line.sent().unanswered, 1);
+    assert_eq!(house.world.places[BILLING].side().records().count(), 1, "it is made once");
+    Ok(())
+}
+
+/// The portal's record was made anew just when a user brought the old one back. Each of the two, read, was taken for what the
+/// other had been merged into, again and again; and what users said of the old one from then on was lost.
+#[test]
+fn what_was_replaced_and_lives_again_is_one_of_two_and_its_readings_have_an_end() -> Result<(), EngineError> {
+    let mut house = House::new(1)?;
+    let known = house.made(CRM, &[("phone", "1")]);
+    house.send(PORTAL);
+    house.hear(PORTAL);
+    let record = house.world.places[PORTAL].side().records().next().cloned().expect("it was made");
+    let ana = Author::user("ana");
+    // One side deletes it while the other edits it: under `edit_wins` it is made anew.
+    house.world.edit("crm", &known, &ana, &set(&[("phone", "2")]));
+    house.world.places[PORTAL].side().delete(&record, &ana);
+    house.hear(PORTAL);
+    house.hear(CRM);
+    assert!(house.world.places[PORTAL].side().restore(&record, &ana));
+    house.send(PORTAL);
+    house.hear(PORTAL);
+    assert_eq!(
+        house.world.places[PORTAL].side().records().count(),
+        2,
+        "the new one, and the one that was brought back"
+    );
+
+    let both: Vec<RecordId> = house.world.places[PORTAL].side().records().cloned().collect();
+    let mut news = Vec::new();
+    for _ in 0..4 {
+        house.pass(1_000);
+        let before = house.world.engine().last();
+        house.world.read_back(PORTAL, &both)?;
+        house.send(PORTAL);
+        news.push(house.world.engine().last().0 - before.0);
+    }
+    assert_eq!(news[2..], [0, 0], "what is known is no news: {news:?}");
+
+    house.pass(1_000);
+    house.world.edit("portal", &record, &ana, &set(&[("phone", "3")]));
+    house.hear(PORTAL);
+    house.send(CRM);
+    assert_eq!(house.world.places[CRM].side().shows(&known, "phone"), Value::text("3"));
+    Ok(())
+}
+
+/// A record was made, a user deleted it before the engine knew its id, and the answer that it is gone ended no write: the same
+/// question was asked every minute from then on, and the deletion counted for nothing.
+#[test]
+fn what_was_made_and_deleted_unseen_is_deleted() -> Result<(), EngineError> {
+    let mut house = House::new(0)?;
+    let known = house.made(PORTAL, &[("email", "ana@x.example")]);
+    house.world.places[BILLING].line.slip(Slip::Unanswered);
+    house.send_round(BILLING);
+    let record = house.world.places[BILLING].side().records().next().cloned().expect("it was made");
+    house.world.places[BILLING].side().delete(&record, &Author::user("ana"));
+    for _ in 0..5 {
+        house.pass(120_000);
+        (0..3).for_each(|at| house.send(at));
+    }
+    assert_eq!(house.world.engine().outbox("billing")?.0, 0, "nothing waits");
+    assert_eq!(house.world.engine().canonical(&known)?, house.world.engine().canonical(&record)?);
+    // By this manifest a deletion wins.
+    assert_eq!(house.world.places[PORTAL].side().records().count(), 0);
+    house.hear(BILLING);
+    house.send(BILLING);
+    assert_eq!(house.world.places[BILLING].side().all().count(), 1, "it is made once");
+    Ok(())
+}
