@@ -111,7 +111,7 @@ fn memory_is_bounded_by_its_budget_and_flat_over_millions_of_events() {
     let mean = |part: &[u64]| part.iter().sum::<u64>() as f64 / part.len() as f64;
     let quarter = looks.len() / 4;
     let (third, last) = (mean(&looks[2 * quarter..3 * quarter]), mean(&looks[3 * quarter..]));
-    assert!(last < third * 1.08, "memory grows: {third:.0} bytes in the third quarter, {last:.0} in the last");
+    assert!(last < third * 1.12, "memory grows: {third:.0} bytes in the third quarter, {last:.0} in the last");
     suites::reached(
         "memory",
         events,
