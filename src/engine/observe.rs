@@ -154,24 +154,9 @@ impl Engine {
         // A side that does not have the survivor any more has answered too: there is nothing there to read.
         let unread = read_mergers(self, unread, &drafts)?;
         let reading = Reading { ask, state, line, origin, at, moved, made_and_gone, stream };
-        let mut confirmed = Vec::new();
-        let key = (ask.side.clone(), ask.record.clone());
-        let is_under_way = core.rows.get(&key).is_some_and(|row| row.busy);
-        let open = reading.state.side(&ask.side).and_then(|state| state.in_flight.last());
-        // While a write is under way, a reading says nothing of whether it will arrive.
-        if let Some(write) = open.filter(|_| !is_under_way) {
-            let entry = &reading.line.entries()[write.entry as usize];
-            let sent = self.event_at(entry.seq, entry.place)?;
-            let ends = core.tries(&ask.record, &ask.side, Some(&write.key))?;
-            let ends = ends.into_iter().map(|(_, sent)| sent).collect();
-            let draft = reading.receipt(&sent, &write.key, ends, &seen);
-            confirmed.extend(draft.words.iter().cloned());
-            drafts.push(draft);
-            let mut row = core.rows.take(&key, now);
-            // The write is tried again under the same key, if at all: its `sent` has to stand after this receipt.
-            (row.unsent, row.not_before) = (None, row.not_before.max(now.plus(1)));
-            core.rows.insert(key, row);
-        }
+        let receipt = self.told_receipt(core, &reading, &seen, now)?;
+        let confirmed = receipt.as_ref().map(|receipt| receipt.words.clone()).unwrap_or_default();
+        drafts.extend(receipt);
         drafts.extend(reading.existence(&seen));
         let fields = seen.fields.into_iter().filter(|_| seen.found);
         let fields: Vec<SeenField> = fields.filter(|seen| reading.shows_field(core, &seen.field)).collect();
@@ -187,6 +172,36 @@ impl Engine {
             drafts.push(draft);
         }
         Ok(drafts)
+    }
+
+    /// The receipt of the newest write under way, where the reading says what became of it.
+    fn told_receipt(
+        &self,
+        core: &mut Core,
+        reading: &Reading,
+        seen: &Seen,
+        now: Millis,
+    ) -> Result<Option<Draft>, EngineError> {
+        let ask = reading.ask;
+        let key = (ask.side.clone(), ask.record.clone());
+        // While a write is under way, a reading says nothing of whether it will arrive.
+        let is_under_way = core.rows.get(&key).is_some_and(|row| row.busy);
+        let open = reading.state.side(&ask.side).and_then(|state| state.in_flight.last());
+        let Some(write) = open.filter(|_| !is_under_way) else { return Ok(None) };
+        let entry = &reading.line.entries()[write.entry as usize];
+        let sent = self.event_at(entry.seq, entry.place)?;
+        // A side that chooses ids itself makes a record under one that no other reading is of.
+        let was_asked = ask.about.as_ref().is_some_and(|about| about.key == write.key);
+        if core.has_own_ids(&ask.side) && is_making(&sent) && !was_asked {
+            return Ok(None);
+        }
+        let ends = core.tries(&ask.record, &ask.side, Some(&write.key))?;
+        let ends = ends.into_iter().map(|(_, sent)| sent).collect();
+        let mut row = core.rows.take(&key, now);
+        // The write is tried again under the same key, if at all: its `sent` has to stand after this receipt.
+        (row.unsent, row.not_before) = (None, row.not_before.max(now.plus(1)));
+        core.rows.insert(key, row);
+        Ok(Some(reading.receipt(&sent, &write.key, ends, seen)))
     }
 
     /// The end of a write that was to make a record where the side has one that a person said is another: it waits for a person.
@@ -274,6 +289,11 @@ fn revived(events: Vec<Heard>, own: &RecordId, origin: &Origin, at: Millis) -> V
         tie_draft(Kind::Link, &survivor, own, origin.clone(), at, Author::engine(), "it lives again")
     };
     since.into_iter().map(link).collect()
+}
+
+/// Whether a write that left was to make the record.
+fn is_making(sent: &Event) -> bool {
+    sent.words().any(|(field, value)| **field == *EXISTENCE && *value == Value::bool(true))
 }
 
 fn is_about(draft: &Draft, other: &RecordId) -> bool {

@@ -146,3 +146,36 @@ fn what_was_made_and_deleted_unseen_is_deleted() -> Result<(), EngineError> {
     assert_eq!(house.world.places[BILLING].side().all().count(), 1, "it is made once");
     Ok(())
 }
+
+/// What was deleted was made anew, and the answer was lost. A reading of the old id, which nobody had asked for, was taken for
+/// the answer that nothing had been made: the new one counted as a stranger from then on, and nobody asked again.
+#[test]
+fn what_is_made_anew_unanswered_is_known_for_our_own_though_the_old_one_is_read() -> Result<(), EngineError> {
+    let mut house = House::new(1)?;
+    let known = house.made(CRM, &[("email", "ana@x.example")]);
+    for at in [PORTAL, BILLING] {
+        house.send(at);
+        house.hear(at);
+    }
+    let old = house.world.places[PORTAL].side().records().next().cloned().expect("it was made");
+    let ana = Author::user("ana");
+    // Under `edit_wins` it is made anew.
+    house.world.edit("crm", &known, &ana, &set(&[("phone", "2")]));
+    house.world.places[PORTAL].side().delete(&old, &ana);
+    house.hear(PORTAL);
+    house.hear(CRM);
+    house.world.places[PORTAL].line.slip(Slip::Unanswered);
+    house.send_round(PORTAL);
+    assert_eq!(house.world.places[PORTAL].line.sent().unanswered, 1);
+    house.world.read_back(PORTAL, &[old])?;
+    for _ in 0..5 {
+        house.pass(120_000);
+        house.hear(PORTAL);
+        (0..3).for_each(|at| house.send(at));
+    }
+    let new: Vec<RecordId> = house.world.places[PORTAL].side().records().cloned().collect();
+    assert_eq!(new.len(), 1, "it is made once");
+    assert_eq!(house.world.engine().canonical(&known)?, house.world.engine().canonical(&new[0])?);
+    assert_eq!(house.world.places[PORTAL].side().shows(&new[0], "phone"), Value::text("2"));
+    Ok(())
+}
