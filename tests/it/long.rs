@@ -43,15 +43,9 @@ impl Edits {
         if self.said.is_multiple_of(10) || self.records == 0 {
             self.records += 1;
         }
-        // Of the logarithms of what is below `records`, each is as likely: small numbers come up far more often.
-        let bits = 64 - self.records.leading_zeros() as u64;
-        let record = match self.chance.permille(500) {
-            true => {
-                let of = 1 << self.chance.below(bits + 1);
-                self.chance.below(of) % self.records
-            }
-            false => self.chance.below(self.records),
-        };
+        // Half of the edits are of a quarter of the records, and one record never has more than a few thousand.
+        let part = self.chance.below(1 << 20);
+        let record = (part * part * self.records) >> 40;
         let (seq, at) = (self.said, 1_750_000_000_000 + self.said * 700);
         let side = if self.chance.permille(550) { "crm" } else { "portal" };
         let field = ["phone", "city", "stage", "notes", "owner"][self.chance.below(5) as usize];
