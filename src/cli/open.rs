@@ -42,7 +42,12 @@ pub struct Open {
 impl Place {
     /// How the store is opened, or made, whatever manifest was named.
     pub fn unruled(&self) -> Builder {
-        Engine::builder(&self.store).memory_bytes((self.memory_mib as usize) << 20)
+        Engine::builder(&self.store).memory_bytes(self.memory_bytes())
+    }
+
+    /// About how many bytes of records a store holds in memory.
+    pub fn memory_bytes(&self) -> usize {
+        (self.memory_mib as usize) << 20
     }
 
     /// Reads the manifest that was named, and tells all its faults.

@@ -69,7 +69,7 @@ async fn serve_places(
     let address = listener.local_addr().map_err(bound)?;
     let tenants = if is_one { Tenants::single() } else { Tenants::many() };
     let fleet = Fleet::new(Server::new(tenants, Metrics::new(), settings(args)), Arc::new(Network));
-    let memory = (place.memory_mib as usize) << 20;
+    let memory = place.memory_bytes();
     let (free, ballast) = (u64::from(args.free_mib) << 20, u64::from(args.ballast_mib) << 20);
     let fleet =
         fleet.storing(move |builder| builder.free_bytes_least(free).ballast_bytes(ballast).memory_bytes(memory));

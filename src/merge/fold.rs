@@ -231,7 +231,7 @@ impl<'a> Fold<'a> {
     fn walk_lines(&mut self) {
         let mut lines: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
         let gone = self.merged_away();
-        for at in (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]) {
+        for at in self.counted() {
             let header = &self.event(at).header;
             // A side that merges two records tells of the one that goes as deleted; the survivor is not.
             let ended = header.kind == Kind::Delete && gone.contains(&origin_key(&header.origin));
@@ -469,7 +469,7 @@ impl<'a> Fold<'a> {
     }
 
     fn aside(&self) -> Option<Millis> {
-        let counted = (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]);
+        let counted = self.counted();
         let headers = counted.map(|at| &self.event(at).header);
         headers.filter(|header| is_aside(header.kind)).map(|header| header.said_at).max()
     }
@@ -611,7 +611,7 @@ impl<'a> Fold<'a> {
 
     /// The events that count, each after all that it names; depends on the set of events alone.
     pub(super) fn canonical_order(&self) -> Vec<u32> {
-        let mut order: Vec<u32> = (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]).collect();
+        let mut order: Vec<u32> = self.counted().collect();
         let plain = |at: u32| {
             let header = &self.event(at).header;
             (self.depth[at as usize], header.said_at, &header.origin, header.said_seq, header.said)

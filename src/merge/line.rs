@@ -51,12 +51,19 @@ pub struct Line {
     reach: Vec<Reach>,
     /// The newest entry of each saying; empty on a short line.
     by_said: HashTable<u32>,
+    /// How many parents lie in memory of their own.
+    spilled: usize,
 }
 
 /// What was said is a hash already.
 fn hash_of(said: &SaidId) -> u64 {
     let (first, _) = said.0.split_first_chunk().expect("there are sixteen bytes");
     u64::from_le_bytes(*first)
+}
+
+/// How many of these parents lie in memory of their own.
+fn spilled(parents: &Parents) -> usize {
+    if parents.spilled() { parents.len() } else { 0 }
 }
 
 impl PartialEq for Line {
@@ -68,7 +75,8 @@ impl PartialEq for Line {
 impl Line {
     /// A line of these entries; a parent may stand before or after those that name it, but in no cycle.
     pub fn from_entries(entries: Vec<Entry>) -> Self {
-        let mut line = Line { entries, ..Line::default() };
+        let spilled = entries.iter().map(|entry| spilled(&entry.parents)).sum();
+        let mut line = Line { entries, spilled, ..Line::default() };
         if line.entries.len() > SCAN_MAX {
             (0..line.entries.len() as u32).for_each(|at| line.note(at));
         }
@@ -129,12 +137,10 @@ impl Line {
 
     /// About how many bytes it takes in memory.
     pub fn bytes(&self) -> usize {
-        let spilled: usize =
-            self.entries.iter().filter(|entry| entry.parents.spilled()).map(|entry| entry.parents.len()).sum();
         self.entries.capacity() * size_of::<Entry>()
             + self.reach.capacity() * size_of::<Reach>()
             + self.by_said.capacity() * 6
-            + spilled * 4
+            + self.spilled * size_of::<u32>()
     }
 
     /// Adds an event; its parents are earlier entries or none.
@@ -146,6 +152,7 @@ impl Line {
             self.entries.reserve_exact(room);
             self.reach.reserve_exact(room);
         }
+        self.spilled += spilled(&entry.parents);
         self.entries.push(entry);
         if self.entries.len() > SCAN_MAX {
             let first = if self.by_said.is_empty() { 0 } else { at };
@@ -162,7 +169,9 @@ impl Line {
 
     /// Gives an entry that nobody names as a parent yet its own parents, which may stand later in the line.
     pub fn link(&mut self, at: u32, parents: Parents) {
-        self.entries[at as usize].parents = parents;
+        self.spilled += spilled(&parents);
+        let before = std::mem::replace(&mut self.entries[at as usize].parents, parents);
+        self.spilled -= spilled(&before);
         self.reach[at as usize] = self.reach_of(at);
     }
 

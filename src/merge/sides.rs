@@ -14,10 +14,14 @@ use crate::{
 };
 
 impl<'a> Fold<'a> {
+    /// The events that count.
+    pub(super) fn counted(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize])
+    }
+
     /// Fills in what is known of every side: its id, what it shows, which writes are on their way, what waits.
     pub(super) fn fill_sides(&self, record: &mut Record) {
-        let counted = (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]);
-        let on_line = counted.filter(|at| line_class(self.event(*at).header.kind).is_some());
+        let on_line = self.counted().filter(|at| line_class(self.event(*at).header.kind).is_some());
         let mut linked = Vec::new();
         for at in on_line {
             let header = &self.event(at).header;
@@ -27,10 +31,9 @@ impl<'a> Fold<'a> {
                 linked.push(at);
             }
         }
-        let mergers: Vec<u32> = self.mergers().into_iter().map(|(at, _)| at).collect();
+        let (mergers, gone): (Vec<u32>, BTreeSet<_>) = self.mergers().into_iter().unzip();
         linked.extend(&mergers);
         linked.sort_by(|a, b| self.compare_places(*a, *b));
-        let gone = self.merged_away();
         for at in linked {
             let origin = &self.event(at).header.origin;
             if !gone.contains(&origin_key(origin)) {
@@ -58,7 +61,7 @@ impl<'a> Fold<'a> {
     /// Of statements about one pair of ids the newest counts: what was merged away may live again, or have become the survivor.
     fn mergers(&self) -> Vec<(u32, (&'a str, &'a str))> {
         let mut newest: BTreeMap<[&RecordId; 2], u32> = BTreeMap::new();
-        for at in (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]) {
+        for at in self.counted() {
             let Some(pair) = tied(self.event(at)) else { continue };
             let known = newest.entry(pair).or_insert(at);
             if tie_place(self.event(*known)) < tie_place(self.event(at)) {
@@ -81,8 +84,7 @@ impl<'a> Fold<'a> {
 
     /// A merger is read once a reading of its survivor names it.
     fn fill_unread(&self, mergers: &[u32], record: &mut Record) {
-        let counted = (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]);
-        let readings = counted.map(|at| &self.event(at).header).filter(|header| header.kind == Kind::Observe);
+        let readings = self.counted().map(|at| &self.event(at).header).filter(|header| header.kind == Kind::Observe);
         let named: BTreeSet<SaidId> = readings.flat_map(|header| header.seen.iter().flatten().copied()).collect();
         for header in mergers.iter().map(|at| &self.event(*at).header) {
             if !named.contains(&header.said) {
@@ -95,7 +97,7 @@ impl<'a> Fold<'a> {
     /// What each linear word's side showed of a field just before it, where the side's line says so.
     pub(super) fn shown_before(&self, field: &FieldName) -> HashMap<u32, &Value> {
         let mut lines: BTreeMap<&SideName, Vec<(u32, &Value)>> = BTreeMap::new();
-        for at in (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]) {
+        for at in self.counted() {
             let event = self.event(at);
             // What is on its way, or was not written because it was there, shows nothing new.
             let shows =
@@ -115,8 +117,7 @@ impl<'a> Fold<'a> {
 
     /// Whether a write of ours has left for the side, which may have lost its connector since.
     fn was_written(&self, side: &SideName) -> bool {
-        let counted = (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]);
-        counted.map(|at| &self.event(at).header).any(|header| {
+        self.counted().map(|at| &self.event(at).header).any(|header| {
             let write = matches!(header.kind, Kind::Sent | Kind::Receipt) && !header.fields.is_empty();
             write && header.origin.side == *side
         })
@@ -125,9 +126,10 @@ impl<'a> Fold<'a> {
     /// A write is open until something names it that says what became of it: what left and what came of it belong together
     /// whatever the side's clock says.
     fn fill_writes(&self, record: &mut Record) {
-        let counted = (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]);
-        let (sent, others): (Vec<u32>, Vec<u32>) =
-            counted.filter(|at| writes(self.event(*at))).partition(|at| self.event(*at).header.kind == Kind::Sent);
+        let (sent, others): (Vec<u32>, Vec<u32>) = self
+            .counted()
+            .filter(|at| writes(self.event(*at)))
+            .partition(|at| self.event(*at).header.kind == Kind::Sent);
         let named: HashSet<SaidId> = sent.iter().chain(&others).flat_map(|at| ended(self.event(*at))).collect();
         let is_open = |at: &u32| match &self.event(*at).payload.detail {
             Detail::Try { .. } => !named.contains(&self.event(*at).header.said),
@@ -164,14 +166,12 @@ impl<'a> Fold<'a> {
 
     /// The writes of which something says what became and that nobody has heard of.
     pub(super) fn unheard_writes(&self) -> impl Iterator<Item = SaidId> + '_ {
-        let counted = (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]);
-        counted.flat_map(|at| ended(self.event(at))).filter(|said| !self.by_said.contains_key(said))
+        self.counted().flat_map(|at| ended(self.event(at))).filter(|said| !self.by_said.contains_key(said))
     }
 
     fn fill_parks(&self, record: &mut Record) {
         let of_kind = |kinds: &'static [Kind]| {
-            let counted = (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize]);
-            counted.filter(|at| kinds.contains(&self.event(*at).header.kind)).collect::<Vec<u32>>()
+            self.counted().filter(|at| kinds.contains(&self.event(*at).header.kind)).collect::<Vec<u32>>()
         };
         let released = of_kind(&[Kind::Released]);
         let mut parked = of_kind(&[Kind::Refused, Kind::Parked]);

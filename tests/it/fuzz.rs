@@ -13,7 +13,6 @@ mod tokens;
 mod words;
 
 use std::{
-    fs,
     panic::{self, AssertUnwindSafe},
     sync::{
         OnceLock,
@@ -118,9 +117,7 @@ fn fed<T: Target>(target: &mut T, input: &[u8], chance: &mut Chance) -> (bool, D
 
 /// What this process has in memory at most so far, in KiB; 0 where the system does not tell.
 fn memory_kib() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.trim().split(' ').next()?.parse().ok()).unwrap_or(0)
+    suites::resident_kib(std::process::id()).unwrap_or(0)
 }
 
 macro_rules! targets {

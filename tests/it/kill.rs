@@ -13,9 +13,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
-        mpsc::{self, RecvTimeoutError},
     },
-    thread,
     time::{Duration, Instant},
 };
 
@@ -28,7 +26,7 @@ use syncline::{
 };
 
 use crate::{
-    real_power::{Service, check, client, token_of},
+    real_power::{Service, check, token_of, under_load},
     suites,
 };
 
@@ -294,18 +292,8 @@ fn serve_and_kill(store: &Path, chance: &mut Chance) -> BTreeSet<String> {
     let token = token_of(store);
     let service = Service::start(store, &[]);
     let address = service.address.clone();
-    thread::scope(|scope| {
-        let client = |number: u64| {
-            let (address, token) = (&address, &token);
-            scope.spawn(move || client(address, token, &format!("contact/{number}")))
-        };
-        let clients: Vec<_> = (0..4).map(client).collect();
-        let (_open, nothing) = mpsc::channel::<()>();
-        let wait = Duration::from_millis(chance.below(150));
-        assert_eq!(nothing.recv_timeout(wait), Err(RecvTimeoutError::Timeout));
-        drop(service);
-        clients.into_iter().flat_map(|client| client.join().expect("it ends well")).map(|(_, id)| id).collect()
-    })
+    let wait = Duration::from_millis(chance.below(150));
+    under_load(&address, &token, wait, || drop(service)).into_iter().map(|(_, id)| id).collect()
 }
 
 #[test]

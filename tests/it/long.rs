@@ -63,10 +63,7 @@ impl Edits {
 
 /// The memory that a process holds now, in bytes.
 fn resident(process: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it holds some");
-    let kib = line.trim().strip_suffix("kB").and_then(|kib| kib.trim().parse::<u64>().ok());
-    kib.expect("a number of kB") << 10
+    suites::resident_kib(process).expect("it runs") << 10
 }
 
 #[test]

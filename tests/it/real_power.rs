@@ -238,19 +238,24 @@ fn serve_and_cut(disk: &Ext4, chance: &mut Chance) -> BTreeSet<String> {
     let service = Service::start(&store, &[]);
     let cutter = disk.cutter().expect("perl or python3 shuts it down");
     let wait = Duration::from_millis(chance.below(400));
+    let address = service.address.clone();
+    let mut cut_at = None;
+    let acknowledged = under_load(&address, &token, wait, || {
+        cut_at = Some(Instant::now());
+        cutter.cut();
+    });
+    acknowledged.into_iter().filter(|(at, _)| Some(*at) < cut_at).map(|(_, id)| id).collect()
+}
+
+/// Clients who edit as fast as they are answered, and what befalls the service after a while; what was acknowledged, and when.
+pub fn under_load(address: &str, token: &str, wait: Duration, befalls: impl FnOnce()) -> Vec<(Instant, String)> {
     thread::scope(|scope| {
-        let clients: Vec<_> = (0..CLIENTS)
-            .map(|number| {
-                let (address, token) = (&service.address, &token);
-                scope.spawn(move || client(address, token, &format!("contact/{number}")))
-            })
-            .collect();
+        let start = |number: usize| scope.spawn(move || client(address, token, &format!("contact/{number}")));
+        let clients: Vec<_> = (0..CLIENTS).map(start).collect();
         let (_open, nothing) = mpsc::channel::<()>();
         assert_eq!(nothing.recv_timeout(wait), Err(RecvTimeoutError::Timeout));
-        let cut_at = Instant::now();
-        cutter.cut();
-        let acknowledged = clients.into_iter().flat_map(|client| client.join().expect("it ends well"));
-        acknowledged.filter(|(at, _)| *at < cut_at).map(|(_, id)| id).collect()
+        befalls();
+        clients.into_iter().flat_map(|client| client.join().expect("it ends well")).collect()
     })
 }
 

@@ -1,7 +1,7 @@
 //! How much of a suite runs: `SYNCLINE_SUITES` unset for every change, `ci` for the branch, `release` for the README's figures.
 
 use std::{
-    env,
+    env, fs,
     sync::atomic::{AtomicU64, Ordering},
     thread,
 };
@@ -33,6 +33,13 @@ pub fn first_seed() -> u64 {
 /// Prints what a suite has reached, for the README and for whoever reads the run.
 pub fn reached(suite: &str, cases: u64, what: &str) {
     println!("suite {suite}: {cases} {what}");
+}
+
+/// The memory that a process holds now, in KiB.
+pub fn resident_kib(process: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
 /// Runs one batch of cases for each seed, on all cores, until there are as many cases as are due; returns how many there were.

@@ -33,6 +33,15 @@ impl House {
         while self.world.arrive(at, 0, false).expect("the store works").is_some() {}
     }
 
+    /// A user deletes a record of the portal while another edits it on the CRM: under `edit_wins` it is made anew.
+    fn edit_against_delete(&mut self, known: &RecordId, deleted: &RecordId) {
+        let ana = Author::user("ana");
+        self.world.edit("crm", known, &ana, &set(&[("phone", "2")]));
+        self.world.places[PORTAL].side().delete(deleted, &ana);
+        self.hear(PORTAL);
+        self.hear(CRM);
+    }
+
     /// The process dies, and another one opens the store.
     fn restart(&mut self) {
         self.world.kill();
@@ -90,11 +99,7 @@ fn what_was_replaced_and_lives_again_is_one_of_two_and_its_readings_have_an_end(
     house.hear(PORTAL);
     let record = house.world.places[PORTAL].side().records().next().cloned().expect("it was made");
     let ana = Author::user("ana");
-    // One side deletes it while the other edits it: under `edit_wins` it is made anew.
-    house.world.edit("crm", &known, &ana, &set(&[("phone", "2")]));
-    house.world.places[PORTAL].side().delete(&record, &ana);
-    house.hear(PORTAL);
-    house.hear(CRM);
+    house.edit_against_delete(&known, &record);
     assert!(house.world.places[PORTAL].side().restore(&record, &ana));
     house.send(PORTAL);
     house.hear(PORTAL);
@@ -158,12 +163,7 @@ fn what_is_made_anew_unanswered_is_known_for_our_own_though_the_old_one_is_read(
         house.hear(at);
     }
     let old = house.world.places[PORTAL].side().records().next().cloned().expect("it was made");
-    let ana = Author::user("ana");
-    // Under `edit_wins` it is made anew.
-    house.world.edit("crm", &known, &ana, &set(&[("phone", "2")]));
-    house.world.places[PORTAL].side().delete(&old, &ana);
-    house.hear(PORTAL);
-    house.hear(CRM);
+    house.edit_against_delete(&known, &old);
     house.world.places[PORTAL].line.slip(Slip::Unanswered);
     house.send_round(PORTAL);
     assert_eq!(house.world.places[PORTAL].line.sent().unanswered, 1);
