@@ -590,6 +590,17 @@ mod tests {
     }
 
     #[test]
+    fn an_event_has_one_way_to_be_said() {
+        let sealed = draft().seal(&key(), Hlc(5)).expect("small");
+        // The record's length, 9, in three bytes: the encoding reads it as the same number.
+        let mut header = sealed.header.clone();
+        header.splice(2..=2, [251, 9, 0]);
+        assert_eq!(Event::read(&header, &sealed.payload, |_| key()).expect("the same event"), sealed.event);
+        let refused = Sealed::from_foreign(&header, &sealed.payload, |_| key());
+        assert!(matches!(refused, Err(EventError::Bytes { source: CodecError::NotCanonical, .. })), "{refused:?}");
+    }
+
+    #[test]
     fn two_records_absorbed_at_once_are_two_statements() {
         // HubSpot tells of a merge of three in one notification: all of it has one time and no words.
         let absorbed = |loser: &str| {

@@ -160,6 +160,13 @@ impl Events {
     }
 }
 
+/// Says a byte in three, as the encoding could say a small number if it let one number be said in two ways.
+fn overlong(bytes: &mut Vec<u8>, chance: &mut Chance) {
+    let Some(last) = bytes.len().checked_sub(1) else { return };
+    let at = chance.below(last as u64 + 1) as usize;
+    bytes.splice(at..=at, [251, bytes[at], 0]);
+}
+
 impl Target for Events {
     const NAME: &'static str = "event bytes";
     const SHARE: u64 = 150_000;
@@ -184,6 +191,9 @@ impl Target for Events {
         }
         if chance.below(2) == 0 {
             header = mutated(&header, &self.bytes, chance);
+        }
+        if chance.below(8) == 0 {
+            overlong(if chance.below(2) == 0 { &mut header } else { &mut payload }, chance);
         }
         // Most of them by somebody who has the key, or what is inside would never be looked at.
         if chance.below(4) > 0
