@@ -10,9 +10,9 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 use super::{
     EngineError, Said,
     guard::LoopGuard,
+    held::{Held, Share},
     identity::{self, Identity, Regrouped},
     links::MatchKey,
-    parked::holds,
     rows::Rows,
     stored::{read_event, read_line},
     trace,
@@ -20,10 +20,10 @@ use super::{
 use crate::{
     clock::{Clock, Hlc, Millis},
     event::{Detail, Event, Header, Kind, Sealed},
-    id::{FieldName, Place, RecordId, SaidId, Seq, SideName, TenantKey},
+    id::{Place, RecordId, SaidId, Seq, SideName, TenantKey},
     log::{Entry, Known, Log},
     manifest::{Connector, Manifest},
-    merge::{self, Advance, Candidate, Existence, Field, Heard, Line, Record},
+    merge::{self, Advance, Heard, Line, Record},
     rulebook::{Edition, KindSpec, Rulebook, SideSpec},
     state::{Checkpoint, Counts, Pages, Store},
 };
@@ -33,64 +33,6 @@ pub(super) type Whole = (Arc<Record>, Arc<Line>);
 
 /// When memory is over budget, one of so many records leaves it.
 const SHED_SHARE: usize = 4;
-
-/// A record in memory.
-pub(super) struct Held {
-    /// Shared with reads, which go on with the record as they found it; so is the line.
-    pub record: Arc<Record>,
-    pub line: Arc<Line>,
-    dirty: bool,
-    used: u64,
-    /// What it adds to the totals; `None` until someone asks.
-    share: Option<Share>,
-    /// About how many bytes it takes, as they count into `held_bytes`.
-    bytes: usize,
-}
-
-impl Held {
-    fn new(record: Record, line: Line, dirty: bool) -> Box<Self> {
-        Box::new(Held { record: record.into(), line: line.into(), dirty, used: 0, share: None, bytes: 0 })
-    }
-
-    /// About how many bytes it takes: the allocations that there are many of.
-    fn measure(&self) -> usize {
-        // The words of an event share what they have in common, and most events still have a word or two.
-        let candidate = |one: &Candidate| 180 + one.value.as_bytes().len() + one.known.len() * 96;
-        let field = |field: &Field| 90 + field.candidates.iter().map(candidate).sum::<usize>();
-        let shows: usize = self.record.sides.iter().map(|state| 250 + state.shows.len() * 140).sum();
-        600 + self.line.bytes() + self.record.fields.iter().map(field).sum::<usize>() + shows
-    }
-}
-
-/// What a record adds to the totals.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-struct Share {
-    records: i64,
-    conflicts: i64,
-    parked: i64,
-    waiting: i64,
-    contradicted: i64,
-    echoes: i64,
-}
-
-impl Share {
-    fn of(record: &Record) -> Self {
-        let disputed = record.real_fields().filter(|field| field.is_disputed()).count();
-        let parks = record.sides.iter().map(|state| {
-            let fields: BTreeSet<&FieldName> = state.parks.iter().map(|park| &park.field).collect();
-            fields.into_iter().filter(|field| holds(record, state, field)).count()
-        });
-        let stuck = usize::from(record.existence == Existence::Disputed) + record.contradicted.len();
-        Share {
-            records: i64::from(!record.fields.is_empty()),
-            conflicts: record.conflicts() as i64,
-            parked: (disputed + parks.sum::<usize>() + stuck) as i64,
-            waiting: record.waiting.len() as i64,
-            contradicted: record.contradicted.len() as i64,
-            echoes: i64::from(record.echoes),
-        }
-    }
-}
 
 pub(super) struct Core {
     pub store: Store,
@@ -314,11 +256,11 @@ impl Core {
 
     /// Lets an event that is in the log take effect.
     pub fn apply(&mut self, log: &Log, heard: Heard) -> Result<(), EngineError> {
-        let header = &heard.event.header;
         // The first manifest may be damaged: nothing can be judged without it.
         if self.book.is_empty() && !matches!(heard.event.payload.detail, Detail::Manifest(_)) {
             return Err(EngineError::NoRules);
         }
+        let header = &heard.event.header;
         self.last = heard.seq;
         self.heard = self.heard.max(header.heard_at);
         self.note_side(header);
@@ -373,14 +315,11 @@ impl Core {
         let heard = meant.as_ref().unwrap_or(heard);
         let matched = self.keys_of(record);
         let held = self.held.get_mut(record).expect("the record was just put in memory");
-        let before = held.share.take().unwrap_or_else(|| Share::of(&held.record));
-        held.dirty = true;
-        let (merged, line) = (Arc::make_mut(&mut held.record), Arc::make_mut(&mut held.line));
-        if merge::advance(merged, line, heard, &self.book) == Advance::Refold {
+        let before = held.share();
+        if held.advance(heard, &self.book) == Advance::Refold {
             self.refold_held(log, record, before, Some(heard))?;
         } else {
-            let after = Share::of(&held.record);
-            held.share = Some(after);
+            let after = held.share();
             let bytes = held.measure();
             self.held_bytes = self.held_bytes + bytes - std::mem::replace(&mut held.bytes, bytes);
             self.adjust(before, after);
@@ -415,10 +354,7 @@ impl Core {
     ) -> Result<(), EngineError> {
         let mut held = self.let_go(record).expect("the record is in memory");
         let done = self.refold(log, &mut held, more);
-        held.dirty = true;
-        let after = Share::of(&held.record);
-        held.share = Some(after);
-        self.adjust(before, after);
+        self.adjust(before, held.share());
         self.keep(record, held);
         done
     }
@@ -442,7 +378,7 @@ impl Core {
         self.understand_all(&mut events)?;
         events.extend(more.filter(|heard| held.line.position(heard.seq).is_none()).cloned());
         let (record, line) = merge::fold(&events, &self.book);
-        (held.record, held.line) = (record.into(), line.into());
+        held.replace(record, line);
         Ok(())
     }
 
@@ -453,14 +389,14 @@ impl Core {
         let mut events: BTreeMap<RecordId, Vec<Heard>> = BTreeMap::new();
         let mut rows = Vec::new();
         for id in &before {
-            let held = match self.let_go(id) {
+            let mut held = match self.let_go(id) {
                 Some(held) => held,
                 None => {
                     let (record, line) = self.store.whole(id)?.unwrap_or_default();
                     Held::new(record, line, true)
                 }
             };
-            self.adjust(Share::of(&held.record), Share::default());
+            self.adjust(held.share(), Share::default());
             for mut heard in read_line(log, &self.key, &held.line)? {
                 let id = self.canonical(&heard.event.header.record)?;
                 self.understand(&mut heard.event)?;
@@ -470,9 +406,9 @@ impl Core {
         }
         for id in after.iter().map(identity::least) {
             let (record, line) = merge::fold(&events.remove(&id).unwrap_or_default(), &self.book);
-            self.adjust(Share::default(), Share::of(&record));
             self.note_matches(&id, &[], &self.match_keys(&id, &record))?;
             let mut held = Held::new(record, line, true);
+            self.adjust(Share::default(), held.share());
             held.used = self.turn;
             self.keep(&id, held);
             self.touched.insert(id);
@@ -503,7 +439,7 @@ impl Core {
     }
 
     pub(super) fn refold_one(&mut self, log: &Log, record: &RecordId) -> Result<(), EngineError> {
-        let before = Share::of(&self.hold(record)?.record);
+        let before = self.hold(record)?.share();
         self.refold_held(log, record, before, None)?;
         let matches = self.keys_of(record);
         // The manifest may match by other fields than before, so all of them are noted.
@@ -595,8 +531,7 @@ impl Core {
             let mut events = read_line(log, &self.key, &line)?;
             self.understand_all(&mut events)?;
             let (record, line) = if events.is_empty() { Default::default() } else { merge::fold(&events, &self.book) };
-            (held.record, held.line) = (record.into(), line.into());
-            held.dirty = true;
+            held.replace(record, line);
         }
         self.keep(id, held);
         Ok(())

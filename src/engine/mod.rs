@@ -10,6 +10,7 @@ mod core;
 mod drift;
 mod guard;
 mod handle;
+mod held;
 mod identity;
 mod links;
 mod numbers;

@@ -87,6 +87,33 @@ fn size(key: &str, value: &[u8]) -> usize {
     ENTRY_BYTES + 2 * key.len() + value.len()
 }
 
+/// Where a key's value is.
+pub enum Found {
+    /// In memory; `None`: it has none.
+    Here(Option<Vec<u8>>),
+    /// In one of these runs, the oldest first, or nowhere.
+    In(Vec<Arc<Run>>),
+}
+
+impl Found {
+    /// The value; `None`: the key has none.
+    ///
+    /// # Errors
+    /// If the disk fails, or what was written is damaged.
+    pub fn value(self, key: &str) -> io::Result<Option<Vec<u8>>> {
+        let runs = match self {
+            Found::Here(value) => return Ok(value),
+            Found::In(runs) => runs,
+        };
+        for run in runs.iter().rev() {
+            if let Some(value) = run.get(key)? {
+                return Ok(value);
+            }
+        }
+        Ok(None)
+    }
+}
+
 impl Shelf {
     /// Opens the runs of these names, the oldest first, and removes all others from the directory.
     ///
@@ -121,23 +148,15 @@ impl Shelf {
         self.runs.iter().map(|run| run.name()).collect()
     }
 
-    /// The value of a key.
-    ///
-    /// # Errors
-    /// If the disk fails, or what was written is damaged.
-    pub fn get(&self, key: &str) -> io::Result<Option<Vec<u8>>> {
-        if let Some(value) = self.fresh.get(key) {
-            return Ok(value.clone());
+    /// The value of a key, or where to look for it.
+    pub fn find(&self, key: &str) -> Found {
+        match self.fresh.get(key) {
+            Some(value) => Found::Here(value.clone()),
+            None => match self.kept.values.get(key) {
+                Some(value) => Found::Here(Some(value.clone())),
+                None => Found::In(self.runs.clone()),
+            },
         }
-        if let Some(value) = self.kept.values.get(key) {
-            return Ok(Some(value.clone()));
-        }
-        for run in self.runs.iter().rev() {
-            if let Some(value) = run.get(key)? {
-                return Ok(value);
-            }
-        }
-        Ok(None)
     }
 
     /// Gives a key a value; `None` removes it.
@@ -364,7 +383,7 @@ mod tests {
             }
             for key in 0..300 {
                 let name = format!("k{key:04}");
-                prop_assert_eq!(shelf.get(&name).expect("the disk works"), plain.get(&*name).cloned());
+                prop_assert_eq!(shelf.find(&name).value(&name).expect("the disk works"), plain.get(&*name).cloned());
             }
             for from in ["", "k0150", "k01505", "z"] {
                 let due: Vec<_> = plain.range::<str, _>((Bound::Included(from), Bound::Unbounded)).map(|(key, value)| (key.clone(), value.clone())).collect();
@@ -395,8 +414,9 @@ mod tests {
         let shelf = large(&disk);
         let shelf = open(&disk, &shelf.names()).expect("the disk works");
         for key in (0..2_000_u16).step_by(7) {
-            assert_eq!(shelf.get(&format!("m{key:06}")).expect("the disk works"), Some(long(key)));
-            assert_eq!(shelf.get(&format!("m{key:06}x")).expect("the disk works"), None);
+            let found = |key: &str| shelf.find(key).value(key).expect("the disk works");
+            assert_eq!(found(&format!("m{key:06}")), Some(long(key)));
+            assert_eq!(found(&format!("m{key:06}x")), None);
         }
         assert_eq!(all(&shelf, "").len(), 2_040);
         assert_eq!(all(&shelf, "m001990").len(), 10);
@@ -444,7 +464,7 @@ mod tests {
         shelf.put("a", Some(vec![2])).expect("the disk works");
         settle(&mut shelf);
         let shelf = open(&disk, &names).expect("what the checkpoint names is still there");
-        assert_eq!(shelf.get("a").expect("the disk works"), Some(vec![1]));
+        assert_eq!(shelf.find("a").value("a").expect("the disk works"), Some(vec![1]));
         assert_eq!(disk.names().len(), 1);
     }
 
@@ -468,7 +488,10 @@ mod tests {
                 let found: Vec<_> = damaged.entries("").take_while(Result::is_ok).flatten().collect();
                 assert_eq!(found, due[..found.len()], "{} byte {at}", path.display());
                 for (key, value) in due.iter().step_by(101) {
-                    assert!(damaged.get(key).map_or(true, |found| found.as_ref() == Some(value)), "{key}, byte {at}");
+                    assert!(
+                        damaged.find(key).value(key).map_or(true, |found| found.as_ref() == Some(value)),
+                        "{key}, byte {at}"
+                    );
                 }
                 met += usize::from(found.len() < due.len());
             }

@@ -226,8 +226,9 @@ impl Store {
     }
 
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StateError> {
-        let found = self.shelf().get(key);
-        found.map_err(|source| self.io("read the runs in", source))
+        // What is on disk is read without keeping others from the shelf.
+        let found = self.shelf().find(key);
+        found.value(key).map_err(|source| self.io("read the runs in", source))
     }
 
     fn put(&self, key: &str, value: Option<Vec<u8>>) -> Result<(), StateError> {

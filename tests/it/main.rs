@@ -1,5 +1,6 @@
 //! What is tested from the outside, in one binary.
 
+mod batches;
 mod both_sides;
 mod by_example;
 mod cli;

@@ -45,7 +45,7 @@ const SHUTDOWN: [[&str; 3]; 2] = [
 ];
 
 /// An ext4 file system in a file, unmounted when it is dropped.
-struct Ext4 {
+pub struct Ext4 {
     dir: TempDir,
     mounted: bool,
 }
@@ -55,18 +55,19 @@ fn runs(command: &mut Command) -> bool {
 }
 
 impl Ext4 {
-    /// A fresh one; `None` where this process may not have one.
-    fn make() -> Option<Ext4> {
+    /// A fresh one of so many MiB; `None` where this process may not have one.
+    pub fn make(mib: u64) -> Option<Ext4> {
         let dir = TempDir::new().expect("a directory");
         let image = dir.path().join("image");
-        fs::File::create(&image).and_then(|file| file.set_len(192 << 20)).expect("a sparse file");
+        fs::File::create(&image).and_then(|file| file.set_len(mib << 20)).expect("a sparse file");
         fs::create_dir(dir.path().join("disk")).expect("a directory");
-        runs(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&image)).then_some(())?;
+        runs(Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0"]).arg(&image)).then_some(())?;
         let mut disk = Ext4 { dir, mounted: false };
         disk.mount(ORDERS[0]).then_some(disk)
     }
 
-    fn path(&self) -> PathBuf {
+    /// Where it is mounted.
+    pub fn path(&self) -> PathBuf {
         self.dir.path().join("disk")
     }
 
@@ -288,7 +289,7 @@ fn what_was_acknowledged_survives_real_power_cuts() {
     let (mut disk, mut edits, mut acknowledged) = (None, 0, BTreeSet::new());
     for round in 0..rounds {
         if round % ROUNDS_ON_ONE == 0 {
-            disk = Ext4::make();
+            disk = Ext4::make(192);
             acknowledged.clear();
         }
         let Some(disk) = &mut disk else {

@@ -16,7 +16,7 @@ use syncline::{
 use crate::{
     disk_errors::{Small, chain, draft},
     hostile::wire,
-    real_power::{Service, token_of},
+    real_power::{Ext4, Service, token_of},
 };
 
 const SKIPPED: &str = "SKIPPED: this process may not mount a file system";
@@ -76,12 +76,24 @@ fn the_ballast_lies_there_only_where_there_is_space_for_it() {
 fn a_really_full_disk_takes_the_ballast_and_the_store_goes_on_from_there() {
     let dir = tempfile::tempdir().expect("a directory");
     let Some(_mounted) = Small::mount(dir.path(), 16) else { return println!("{SKIPPED}") };
-    let store = dir.path().join("store");
+    goes_on_once_it_was_full(dir.path());
+}
+
+/// As above, where blocks are given out long after they are written to.
+#[test]
+fn a_really_full_ext4_takes_the_ballast_and_the_store_goes_on_from_there() {
+    let Some(disk) = Ext4::make(24) else { return println!("{SKIPPED}") };
+    goes_on_once_it_was_full(&disk.path());
+}
+
+/// Fills a small file system under a store, and makes space again.
+fn goes_on_once_it_was_full(dir: &Path) {
+    let store = dir.join("store");
     let open = |least: u64| Engine::builder(&store).free_bytes_least(least).ballast_bytes(2 << 20).open();
     let (engine, _) = open(0).expect("there is space");
     let ballast = store.join("ballast");
     assert_eq!(fs::metadata(&ballast).expect("it is there").len(), 2 << 20);
-    let filler = fill(dir.path(), 100 << 10);
+    let filler = fill(dir, 100 << 10);
     let mut acknowledged = 0;
     let why = loop {
         match engine.say(vec![draft(acknowledged)]) {
