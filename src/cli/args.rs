@@ -346,7 +346,7 @@ pub struct Verify {
 pub struct Bench {
     /// The measure
     pub measure: Measure,
-    /// JSON lines as for `import`, or a sample for query and cold; documents and hooks need none
+    /// JSON lines as for `import`, or a sample for query and cold; documents, hooks and writers need none
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
 }
@@ -366,6 +366,10 @@ pub enum Measure {
     Documents,
     /// Webhooks over the loopback, 500 a second of ten events each, and changes shown on the other side, 50 a second
     Hooks,
+    /// Eight threads that say one edit at a time and wait until it is on disk, beside what the disk alone allows
+    Writers,
+    /// An import alone, and one while a thousand times a second a record or its history is asked for
+    Readers,
 }
 
 /// What to do with tokens.

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 
 use super::{
     args::{Bench, Measure},
+    bench_crowd,
     bench_disk::Syncs,
     bench_hooks, bench_shown,
     failure::{End, Failure},
@@ -67,6 +68,8 @@ pub fn bench(args: &Bench, place: &Place, out: &mut dyn io::Write) -> Result<End
         Measure::Journey => journey(args.data()?, place)?,
         Measure::Documents => documents(place)?,
         Measure::Hooks => hooks(place)?,
+        Measure::Writers => writers(place)?,
+        Measure::Readers => readers(args.data()?, place)?,
     };
     if place.json {
         tell::json(out, &figures)?;
@@ -442,6 +445,47 @@ fn hooks(place: &Place) -> Result<(Figures, End), Failure> {
     Ok((figures, End::well(measured.refused == 0 && taken == events && shown.missed == 0)))
 }
 
+/// Threads that each wait for the disk, beside what one sync for one edit of each of them allows.
+fn writers(place: &Place) -> Result<(Figures, End), Failure> {
+    let open = make(place, Some(place.manifest_text()?.unwrap_or_else(|| JOURNEY_MANIFEST.to_owned())), None)?;
+    let side = open.engine.edition()?.sides.keys().next().cloned();
+    let side = side.ok_or_else(|| Failure::Use("the manifest has no side".to_owned()))?;
+    let written = bench_crowd::write(&open.engine, &side, &place.store)?;
+    open.close()?;
+    let (per_second, allowed) =
+        (rate(written.edits, written.took), written.syncs_per_second * bench_crowd::WRITERS as f64);
+    let mut figures = Figures::default();
+    figures.count("n", written.edits).measured("secs", written.took.as_secs_f64());
+    figures.measured("events_per_s", per_second).measured("allowed_per_s", allowed);
+    figures.measured("share", per_second / allowed);
+    figures.add_usage(&place.store)?;
+    Ok((figures, End::Done))
+}
+
+/// An import alone, and one of the same into another store while records are asked for.
+fn readers(data: &Path, place: &Place) -> Result<(Figures, End), Failure> {
+    let mut took = Vec::new();
+    for (name, asking) in [("alone", false), ("asked", true)] {
+        let place = Place { store: place.store.join(name), ..place.clone() };
+        let open = make(&place, place.manifest_text()?, None)?;
+        took.push(bench_crowd::ask(&open.engine, data, asking)?);
+        open.close()?;
+    }
+    let (alone, asked) = (&took[0], &took[1]);
+    let (alone_rate, asked_rate) = (rate(alone.lines, alone.took), rate(asked.lines, asked.took));
+    let mut figures = Figures::default();
+    figures.count("n", asked.lines).measured("secs", asked.took.as_secs_f64());
+    figures.measured("events_per_s", asked_rate).measured("alone_per_s", alone_rate);
+    figures.measured("share", asked_rate / alone_rate);
+    figures.count("questions", asked.answers.len() as u64);
+    figures.measured("questions_per_s", rate(asked.answers.len() as u64, asked.took));
+    for (name, percent) in [("query_p50_ms", 50), ("query_p95_ms", 95), ("query_p99_ms", 99)] {
+        figures.measured(name, micros(at_percent(&asked.answers, percent)) / 1e3);
+    }
+    figures.add_usage(&place.store)?;
+    Ok((figures, End::Done))
+}
+
 fn next_statement(lines: &mut Lines, data: &Path) -> Result<Option<Statement>, Failure> {
     while let Some((number, line)) = lines.next()? {
         let parsed = line.map_err(neutral::LineError::TooLong).and_then(neutral::parse);
@@ -544,6 +588,14 @@ mod tests {
         let built = documents(&place).expect("the store works");
         assert_eq!((tells(&built, "documents"), tells(&built, "findings"), built.1), (2.0, 0.0, End::Done));
         assert!(tells(&built, "n") >= 3.0, "an event is one change, or one for each of its fields");
+    }
+
+    #[test]
+    fn an_import_goes_on_while_records_are_asked_for() {
+        let (_dir, data, place) = place(LINES);
+        let told = readers(&data, &place).expect("the store works");
+        assert_eq!((tells(&told, "n"), told.1), (4.0, End::Done));
+        assert!(tells(&told, "questions") >= 1.0, "{told:?}");
     }
 
     #[test]

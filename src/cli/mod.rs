@@ -6,6 +6,7 @@
 mod apply;
 mod args;
 mod bench;
+mod bench_crowd;
 mod bench_disk;
 mod bench_hooks;
 mod bench_shown;
