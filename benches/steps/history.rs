@@ -1,5 +1,7 @@
 //! A record's story, read from a store.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use divan::{Bencher, black_box, counter::ItemsCount};
 use syncline::{
     engine::Engine,
@@ -31,9 +33,9 @@ fn reader(engine: &Engine) -> Reader {
 #[divan::bench(args = HOT, max_time = 1)]
 fn edited(bencher: Bencher, events: usize) {
     let (_dir, engine) = store(events);
-    let next = std::cell::Cell::new(events);
+    let next = AtomicUsize::new(events);
     bencher
-        .with_inputs(|| vec![engine.seal(edit(next.replace(next.get() + 1))).expect("it is small")])
+        .with_inputs(|| vec![engine.seal(edit(next.fetch_add(1, Ordering::Relaxed))).expect("it is small")])
         .bench_values(|sealed| engine.submit(sealed).expect("the store works"));
 }
 
