@@ -577,7 +577,10 @@ impl Write {
         let at = self.after_ours(state, receipt.at.unwrap_or(at));
         let mut draft = self.draft(Kind::Receipt, state, at);
         let made_by = made_by(&self.key, &ends);
-        draft.detail = Detail::Fate { key: self.key.clone(), ends, reason: String::new() };
+        draft.detail = match receipt.at.filter(|took| *took < at) {
+            None => Detail::Fate { key: self.key.clone(), ends, reason: String::new() },
+            Some(at) => Detail::Took { key: self.key.clone(), ends, at },
+        };
         let mut drafts = Vec::new();
         if receipt.link.is_some() {
             if own_ids {
@@ -612,6 +615,9 @@ fn split(mut draft: Draft, fields: &[FieldName], at: Millis) -> (Draft, Option<D
     let both = std::mem::take(&mut draft.words).into_iter().zip(std::mem::take(&mut draft.carries));
     let (beside, within): (Vec<_>, Vec<_>) = both.partition(|((field, _), _)| fields.contains(field));
     let mut other = Draft { said_at: at, ..draft.clone() };
+    if let Detail::Took { key, ends, .. } = other.detail {
+        other.detail = Detail::Fate { key, ends, reason: String::new() };
+    }
     (other.words, other.carries) = beside.into_iter().unzip();
     (draft.words, draft.carries) = within.into_iter().unzip();
     // A receipt of nothing still ends the write, unless the other one does.

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    clock::Millis,
     id::{RecordId, SaidId, Seq},
     value::Veiled,
 };
@@ -55,6 +56,15 @@ pub enum Detail {
         /// Why it came to nothing, in words for people; else empty.
         reason: String,
     },
+    /// A write that took effect before what its receipt has to stand after, by a clock that stood or was set back.
+    Took {
+        /// Its key.
+        key: String,
+        /// The tries, each by its `sent`, of which nothing else will be heard.
+        ends: Vec<SaidId>,
+        /// When it took effect, as the side said: the time under which its echo is heard.
+        at: Millis,
+    },
 }
 
 impl Detail {
@@ -62,7 +72,7 @@ impl Detail {
     pub fn write_key(&self) -> Option<&str> {
         match self {
             Detail::Write(key) | Detail::Refusal { key, .. } => Some(key),
-            Detail::Try { key, .. } | Detail::Fate { key, .. } => Some(key),
+            Detail::Try { key, .. } | Detail::Fate { key, .. } | Detail::Took { key, .. } => Some(key),
             _ => None,
         }
     }
@@ -88,6 +98,9 @@ impl fmt::Debug for Detail {
             }
             Detail::Fate { key, ends, reason } => {
                 f.debug_struct("Fate").field("key", key).field("ends", ends).field("reason", &Veiled(reason)).finish()
+            }
+            Detail::Took { key, ends, at } => {
+                f.debug_struct("Took").field("key", key).field("ends", ends).field("at", at).finish()
             }
         }
     }

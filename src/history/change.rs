@@ -284,7 +284,7 @@ pub(super) fn detail(detail: &Detail) -> Option<String> {
         Detail::None => None,
         Detail::Reason(text) | Detail::Manifest(text) => Some(text.clone()),
         Detail::Clock(ahead) => Some(format!("{ahead} ms ahead")),
-        Detail::Write(key) | Detail::Try { key, .. } => Some(format!("write {key}")),
+        Detail::Write(key) | Detail::Try { key, .. } | Detail::Took { key, .. } => Some(format!("write {key}")),
         Detail::Fate { key, reason, .. } if reason.is_empty() => Some(format!("write {key}")),
         Detail::Refusal { key, reason } | Detail::Fate { key, reason, .. } => Some(format!("write {key}: {reason}")),
         Detail::Other { record, label } if label.is_empty() => Some(record.to_string()),

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::{
-    event::{Event, Header, Kind},
+    event::{Detail, Event, Header, Kind},
     id::{FieldName, SideName},
     merge::{
         fold::{Heard, is_counted, line_class, may_echo},
@@ -322,7 +322,9 @@ fn report(record: &mut Record, line: &mut Line, heard: &Heard, book: &Rulebook) 
     let header = &heard.event.header;
     let newest = record.side(&header.origin.side).is_none_or(|state| header.said_at > state.newest);
     let repeats = header.carries.iter().flatten().any(|said| record.repeats.binary_search(said).is_ok());
-    if !newest || repeats {
+    // What it says of a time that has passed may make an echo of a word.
+    let is_late = matches!(heard.event.payload.detail, Detail::Took { .. });
+    if !newest || repeats || is_late {
         return Advance::Refold;
     }
     let connected = has_shadow(record, book, &header.origin.side);

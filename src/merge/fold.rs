@@ -62,7 +62,7 @@ pub(crate) enum WordState {
 }
 
 /// When a side learned of words, on its own line, and the event that carries them.
-type Lesson = (Millis, u32);
+pub(super) type Lesson = (Millis, u32);
 
 /// A record's events with all that follows from them together.
 pub struct Fold<'a> {
@@ -87,7 +87,7 @@ pub struct Fold<'a> {
     pub(super) words: BTreeMap<&'a FieldName, Vec<Word<'a>>>,
     pub(super) shows: BTreeMap<&'a str, BTreeMap<&'a FieldName, Shown>>,
     /// For each side and field, when the side learned of which words: time and the event that carries them.
-    learned: BTreeMap<&'a str, BTreeMap<&'a FieldName, Vec<Lesson>>>,
+    pub(super) learned: BTreeMap<&'a str, BTreeMap<&'a FieldName, Vec<Lesson>>>,
     /// The fields whose words build on what their side showed: those that are merged and that writes of ours replaced.
     as_shown: BTreeSet<&'a FieldName>,
     /// What candidates of each event share, once there is one.
@@ -243,19 +243,19 @@ impl<'a> Fold<'a> {
             // What was said of records that the side has since merged away is older than all it says of the survivor.
             let is_live = |at: u32| !gone.contains(&origin_key(&self.event(at).header.origin));
             line.sort_by(|a, b| is_live(*a).cmp(&is_live(*b)).then_with(|| self.compare_places(*a, *b)));
+            let took = self.took_before(&line);
+            self.learned.extend(Some((side, self.lessons(&line))).filter(|(_, lessons)| !lessons.is_empty()));
             let mut shows = BTreeMap::new();
             // The event of each field's newest word, if it counts.
             let mut last: BTreeMap<&FieldName, u32> = BTreeMap::new();
             for at in line {
                 let header = &self.event(at).header;
-                if matches!(header.kind, Kind::Receipt | Kind::Settled) {
-                    for field in &header.fields {
-                        let learned = self.learned.entry(side).or_default();
-                        learned.entry(field).or_default().push((self.time[at as usize], at));
-                    }
-                }
                 let mut own = false;
                 for (field, value) in self.event(at).words() {
+                    let echoes = may_be_ours(header) && took.contains(&(header.said_at, field, value));
+                    if echoes {
+                        continue;
+                    }
                     let shown = shows.entry(field).or_insert_with(|| Shown::nothing(field));
                     let repeats = shown.is_repeated_by(header, value, self.time[at as usize]);
                     let is_own = shown.take(header, value, self.time[at as usize]);
@@ -394,19 +394,6 @@ impl<'a> Fold<'a> {
         let newest = candidates.map(|header| self.book.corrected(&header.origin.side, header.said_at)).max();
         let spec = newest.and_then(|newest| self.book.at(newest).field(self.kind, field));
         spec.is_some_and(judge::is_merged)
-    }
-
-    /// When writes of ours replaced what a side showed of a field, ascending.
-    ///
-    /// The side's author saw what we wrote, and of the side's own earlier words only those that we had known. Of a merged
-    /// field, what a write replaced unheard must not look as if he had taken it out.
-    fn overwritten(&self, side: &str, field: &FieldName) -> Vec<Millis> {
-        let learned = self.learned.get(side).and_then(|fields| fields.get(&field)).into_iter().flatten();
-        let receipts = learned.filter(|(_, at)| self.event(*at).header.kind == Kind::Receipt);
-        let mut times: Vec<Millis> = receipts.map(|(time, _)| *time).collect();
-        times.sort();
-        times.dedup();
-        times
     }
 
     /// The words on a field that a receipt or the like carries.
@@ -659,6 +646,11 @@ impl<'a> Fold<'a> {
 /// Whether an event is an echo if none of its words is the side's own.
 pub(super) fn may_echo(header: &Header) -> bool {
     !header.fields.is_empty() && header.kind.is_said() && header.kind != Kind::Observe
+}
+
+/// Whether a side may say with it, once more, what a write of ours made it show.
+fn may_be_ours(header: &Header) -> bool {
+    header.kind.is_said() && header.seen.is_none() && !header.author.is_another()
 }
 
 /// Whether a statement of a side stands on no line.

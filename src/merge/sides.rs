@@ -7,7 +7,7 @@ use crate::{
     event::{AuthorKind, Detail, Event, Kind},
     id::{FieldName, RecordId, SaidId, SideName},
     merge::{
-        fold::{Fold, line_class, origin_key},
+        fold::{Fold, Lesson, line_class, origin_key},
         record::{InFlight, Park, Record},
     },
     value::Value,
@@ -94,6 +94,47 @@ impl<'a> Fold<'a> {
         record.sides.iter_mut().for_each(|state| state.unread.sort());
     }
 
+    /// When a side learned of what an event tells it, by its own clock.
+    pub(super) fn told_at(&self, at: u32) -> Millis {
+        match self.event(at).payload.detail {
+            Detail::Took { at, .. } => at,
+            _ => self.time[at as usize],
+        }
+    }
+
+    /// What the events of a side's line tell it, field by field, by its own time: the line itself has what was said of records
+    /// that were merged away first, whatever its time.
+    pub(super) fn lessons(&self, line: &[u32]) -> BTreeMap<&'a FieldName, Vec<Lesson>> {
+        let mut lessons: BTreeMap<&FieldName, Vec<Lesson>> = BTreeMap::new();
+        for at in line.iter().copied() {
+            let header = &self.event(at).header;
+            if matches!(header.kind, Kind::Receipt | Kind::Settled) {
+                header.fields.iter().for_each(|field| lessons.entry(field).or_default().push((self.told_at(at), at)));
+            }
+        }
+        lessons.values_mut().for_each(|list| list.sort_unstable());
+        lessons
+    }
+
+    /// When writes of ours replaced what a side showed of a field, ascending.
+    ///
+    /// The side's author saw what we wrote, and of the side's own earlier words only those that we had known. Of a merged
+    /// field, what a write replaced unheard must not look as if he had taken it out.
+    pub(super) fn overwritten(&self, side: &str, field: &FieldName) -> Vec<Millis> {
+        let learned = self.learned.get(side).and_then(|fields| fields.get(&field)).into_iter().flatten();
+        let receipts = learned.filter(|(_, at)| self.event(*at).header.kind == Kind::Receipt);
+        let mut times: Vec<Millis> = receipts.map(|(time, _)| *time).collect();
+        times.sort();
+        times.dedup();
+        times
+    }
+
+    /// What writes made a side show before their receipts stand on its line, and when.
+    pub(super) fn took_before(&self, line: &[u32]) -> BTreeSet<(Millis, &'a FieldName, &'a Value)> {
+        let took = line.iter().filter(|at| matches!(self.event(**at).payload.detail, Detail::Took { .. }));
+        took.flat_map(|at| self.event(*at).words().map(|(field, value)| (self.told_at(*at), field, value))).collect()
+    }
+
     /// What each linear word's side showed of a field just before it, where the side's line says so.
     pub(super) fn shown_before(&self, field: &FieldName) -> HashMap<u32, &Value> {
         let mut lines: BTreeMap<&SideName, Vec<(u32, &Value)>> = BTreeMap::new();
@@ -108,7 +149,8 @@ impl<'a> Fold<'a> {
         }
         let mut shown = HashMap::new();
         for line in lines.values_mut() {
-            line.sort_by(|(a, _), (b, _)| self.compare_places(*a, *b));
+            let place = |a, b| self.told_at(a).cmp(&self.told_at(b)).then_with(|| self.compare_places(a, b));
+            line.sort_by(|(a, _), (b, _)| place(*a, *b));
             let pairs = line.windows(2).map(|pair| (pair[0].1, pair[1].0));
             shown.extend(pairs.filter(|(_, at)| self.event(*at).header.seen.is_none()).map(|(value, at)| (at, value)));
         }
@@ -213,7 +255,7 @@ pub(super) fn writes(event: &Event) -> bool {
 pub(super) fn ended(event: &Event) -> Vec<SaidId> {
     let is_ours = event.header.kind == Kind::Link && event.header.author.kind == AuthorKind::Ours;
     match &event.payload.detail {
-        Detail::Try { ends, .. } | Detail::Fate { ends, .. } => ends.clone(),
+        Detail::Try { ends, .. } | Detail::Fate { ends, .. } | Detail::Took { ends, .. } => ends.clone(),
         Detail::Other { label, .. } if is_ours => label.split(' ').skip(1).filter_map(SaidId::from_hex).collect(),
         _ => Vec::new(),
     }

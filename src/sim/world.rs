@@ -321,9 +321,16 @@ impl World {
         let place = &self.places[at];
         let stepped = match place.line.may_hang() {
             false => Some(self.runtime.block_on(place.sender().step())),
-            true => self.runtime.block_on(step_or_hang(place)),
+            true => self.runtime.block_on(step_or_hang(place, &self.lone_sender(place))),
         };
         Ok(stepped.transpose()?.unwrap_or_default())
+    }
+
+    /// A sender that makes one call at a time: where a call hangs, nothing else is under way that could be taken in, or not,
+    /// before it is noticed.
+    fn lone_sender(&self, place: &Place) -> Sender {
+        let settings = Settings { seed: place.sender_seed, calls_at_once: 1, ..Settings::default() };
+        Sender::new(self.engine().clone(), place.name.clone(), place.line.clone(), settings)
     }
 
     /// Lets the sender of one side make one round of calls; several lead to what [`World::send_to`] does.
@@ -430,7 +437,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 /// A step, or nothing where the line hangs: the step would never end, so its future is dropped, as when a process dies.
-async fn step_or_hang(place: &Place) -> Option<Result<Stepped, EngineError>> {
+async fn step_or_hang(place: &Place, sender: &Sender) -> Option<Result<Stepped, EngineError>> {
     let hangs = async {
         while !place.line.hangs() {
             tokio::task::yield_now().await;
@@ -438,7 +445,7 @@ async fn step_or_hang(place: &Place) -> Option<Result<Stepped, EngineError>> {
     };
     tokio::select! {
         biased;
-        stepped = place.sender().step() => Some(stepped),
+        stepped = sender.step() => Some(stepped),
         () = hangs => None,
     }
 }

@@ -436,6 +436,28 @@ fn existence_ends_with_a_delete_of_what_another_of_the_sides_records_was_merged_
     assert_eq!((merged(true), merged(false)), ("deleted", "alive"));
 }
 
+/// What a side learned of a record that it merged away comes first on its line, and may bear a later time than what it learned of
+/// the survivor: its users know of each from its own time on.
+#[test]
+fn what_a_side_learned_counts_from_its_time_also_where_it_has_merged_records() {
+    let at = |link: &str| Origin { link: Some(link.into()), ..Origin::side(side("crm")) };
+    let mut telling = Telling::default();
+    let late = telling.edit("portal", 10, &[("phone", "1")]);
+    let early = telling.edit("billing", 20, &[("phone", "2")]);
+    let receipts = [("2", 200, "1", late), ("1", 100, "2", early), ("1", 90, "2", early)];
+    for (link, time, shown, carried) in receipts {
+        let receipt = telling.ours(Kind::Receipt, "crm", time, &[("phone", shown, &[carried])]);
+        telling.lines[receipt].draft.origin = at(link);
+    }
+    let merger = telling.say(Kind::Absorb, at("1"), 250, Author::default(), &[]);
+    let gone = RecordId::new("contact/crm:2").expect("good");
+    telling.lines[merger].draft.detail = Detail::Other { record: gone, label: "merged".to_owned() };
+    telling.say(Kind::Edit, at("1"), 150, Author::user("ana"), &[("phone", "3")]);
+    let told = told(&telling, &rules(&[("phone", FieldType::String, Rule::LastWriteWins(None))]));
+    let values: Vec<&str> = told.fields["phone"].candidates.iter().map(|(.., value)| value.as_str()).collect();
+    assert_eq!(values, ["3", "1"], "she had seen what was written at 100, and not what was written at 200");
+}
+
 #[test]
 fn existence_of_a_record_deleted_on_one_side_and_edited_on_another_is_ruled_on() {
     let deleted = |at: i64, knew: bool, rule: DeleteRule| {

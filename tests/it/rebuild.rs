@@ -96,7 +96,7 @@ fn keys(engine: &Engine) -> (BTreeSet<String>, BTreeSet<String>) {
         let (event, _) = stored.expect("the log is sound");
         match (&event.header.kind, &event.payload.detail) {
             (Kind::Sent, Detail::Try { key, .. }) => drop(open.insert(key.clone())),
-            (Kind::Receipt, Detail::Fate { key, .. }) => {
+            (Kind::Receipt, Detail::Fate { key, .. } | Detail::Took { key, .. }) => {
                 open.remove(key);
                 if !event.header.fields.is_empty() {
                     confirmed.insert(key.clone());

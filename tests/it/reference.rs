@@ -325,6 +325,9 @@ impl<'a> Reading<'a> {
                 let is_own = of_newest == Some(Newest::Own(value.clone()));
                 let is_linear = event.header.seen.is_none();
                 let repeats = is_linear && is_own && own_at.get(&field) == Some(&self.time[by]);
+                if speaks(event.header.kind) && is_linear && self.was_taken(by, &field, &value) {
+                    continue;
+                }
                 let is_word = match event.header.kind {
                     Kind::Sent => {
                         pending.insert(field.clone(), value.clone());
@@ -364,6 +367,21 @@ impl<'a> Reading<'a> {
         (words, newest)
     }
 
+    /// Whether a write of ours, whose receipt says so though it stands later, had put this value there at that very time.
+    fn was_taken(&self, by: usize, field: &str, value: &Value) -> bool {
+        let says_so = |event: &&Event| match event.payload.detail {
+            Detail::Took { at, .. } => at == self.time[by] && event.header.origin.side == *self.side(by),
+            _ => false,
+        };
+        let mut written = self.told.iter().copied().filter(says_so).flat_map(Event::words);
+        !self.told[by].header.author.is_another() && written.any(|(name, put)| **name == *field && put == value)
+    }
+
+    /// When the side learned of what a statement of ours tells it: a receipt may say that it was earlier than it stands.
+    fn told_when(&self, by: usize) -> Millis {
+        if let Detail::Took { at, .. } = self.told[by].payload.detail { at } else { self.time[by] }
+    }
+
     /// Whether a statement is about a side's own record that the side has merged into another.
     pub fn is_merged_away(&self, by: usize) -> bool {
         let Origin { side, link, .. } = &self.told[by].header.origin;
@@ -387,7 +405,9 @@ impl<'a> Reading<'a> {
     fn open_writes(&self) -> BTreeSet<(String, String, Vec<String>)> {
         let ended = |said: SaidId| {
             self.told.iter().any(|event| match &event.payload.detail {
-                Detail::Try { ends, .. } | Detail::Fate { ends, .. } => ends.contains(&said),
+                Detail::Try { ends, .. } | Detail::Fate { ends, .. } | Detail::Took { ends, .. } => {
+                    ends.contains(&said)
+                }
                 _ => false,
             })
         };
@@ -477,15 +497,17 @@ impl<'a> Reading<'a> {
         told.iter().any(|(receipt, _)| {
             self.told[*receipt].header.kind == Kind::Receipt
                 && self.side(*receipt) == self.side(after)
-                && self.time[before] < self.time[*receipt]
-                && self.time[*receipt] < self.time[after]
+                && self.time[before] < self.told_when(*receipt)
+                && self.told_when(*receipt) < self.time[after]
         })
     }
 
     /// Whether a receipt, or its like, told the side of that statement before `after` spoke.
     fn learned(&self, told: &[(usize, Vec<SaidId>)], after: usize, said: SaidId) -> bool {
         told.iter().any(|(receipt, carried)| {
-            self.side(*receipt) == self.side(after) && self.time[*receipt] < self.time[after] && carried.contains(&said)
+            self.side(*receipt) == self.side(after)
+                && self.told_when(*receipt) < self.time[after]
+                && carried.contains(&said)
         })
     }
 

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use syncline::{
     clock::Hlc,
+    clock::Millis,
     event::{Author, AuthorKind, Detail, Kind, Origin},
     id::{FieldName, RecordId, Seq},
     rulebook::{EXISTENCE, PERSON},
@@ -16,7 +17,7 @@ use syncline::{
 
 use crate::{
     setting::{FIELDS, SIDES, Setting, setting},
-    telling::{self, Line, Named, Story, Telling, shuffled},
+    telling::{self, BEGIN, Line, Named, Story, Telling, shuffled},
 };
 
 /// One step of a made-up clock: a quarter of a coarse clock's second.
@@ -352,10 +353,19 @@ impl Stage<'_> {
         let (side, sent) = (self.side_of(named), self.telling.lines[named].clone());
         let at = self.reading(side, late);
         let kind = [Kind::Receipt, Kind::Refused, Kind::Parked][usize::from(kind)];
+        // A side may take a write and tell of it, by its clock, before the write left: its receipt stands later.
+        let before = at.min(sent.draft.said_at.0 - BEGIN - 1);
+        let took = (kind == Kind::Receipt && late > 0 && !only).then_some(Millis(BEGIN + before));
+        if took.is_some() {
+            self.repeat(Kind::Edit, side, before, Author::default(), &sent);
+        }
         let line = self.repeat(kind, side, at, Author::engine(), &sent);
         line.carries = sent.carries.clone();
         if let (Some(key), true) = (sent.draft.detail.write_key(), kind != Kind::Parked) {
-            line.draft.detail = became(key);
+            line.draft.detail = match took {
+                Some(at) => Detail::Took { key: key.to_owned(), ends: Vec::new(), at },
+                None => became(key),
+            };
             line.ends = vec![Named::Line(named)];
         }
         if only {
@@ -464,6 +474,9 @@ impl Stage<'_> {
             let carried: Vec<Named> = carries.iter().map(|line| Named::Line(usize::from(*line))).collect();
             line.draft.detail = match kind {
                 Kind::Sent => tried(usize::from(carries.len() > 1), carries.len() as u64),
+                Kind::Receipt if *existence => {
+                    Detail::Took { key: "k0".to_owned(), ends: Vec::new(), at: Millis(BEGIN + at - 2 * STEP) }
+                }
                 Kind::Receipt | Kind::Refused => became("k0"),
                 _ => Detail::None,
             };

@@ -101,7 +101,9 @@ impl Telling {
             for (at, line) in self.lines.iter().enumerate().filter(|(_, line)| turn(line) == due) {
                 let mut draft = line.draft.clone();
                 draft.carries = line.carries.iter().map(|carried| ids(carried, &said)).collect();
-                if let Detail::Try { ends, .. } | Detail::Fate { ends, .. } = &mut draft.detail {
+                if let Detail::Try { ends, .. } | Detail::Fate { ends, .. } | Detail::Took { ends, .. } =
+                    &mut draft.detail
+                {
                     *ends = ids(&line.ends, &said);
                 }
                 let event = draft.seal(&key, Hlc(at as u64)).expect("small").event;

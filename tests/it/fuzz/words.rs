@@ -136,6 +136,7 @@ pub fn drafts() -> Vec<Draft> {
         (Kind::Sent, Detail::Try { key: "a key".to_owned(), after: Seq(7), ends: vec![SaidId([1; 16])] }),
         (Kind::Refused, Detail::Refusal { key: "a key".to_owned(), reason: "too long".to_owned() }),
         (Kind::Refused, Detail::Fate { key: "a key".to_owned(), ends: Vec::new(), reason: "too long".to_owned() }),
+        (Kind::Receipt, Detail::Took { key: "a key".to_owned(), ends: vec![SaidId([2; 16])], at: Millis(7) }),
         (Kind::Parked, Detail::Reason("it flips".to_owned())),
     ];
     let made = kinds.into_iter().enumerate().map(|(at_n, (kind, detail))| {
