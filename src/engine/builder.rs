@@ -239,6 +239,7 @@ impl Builder {
                 clock: self.clock.clone(),
                 hlc: AtomicU64::new(newest.0),
                 core: Mutex::new(core),
+                turn: Mutex::new(()),
                 changed,
                 checkpoint_every: self.checkpoint_every,
                 space: self.space(),

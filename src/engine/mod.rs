@@ -254,6 +254,8 @@ pub(crate) struct Inner {
     clock: Arc<dyn Clock>,
     hlc: AtomicU64,
     core: Mutex<Core>,
+    /// Held by whoever is next to get at the core.
+    turn: Mutex<()>,
     changed: tokio::sync::watch::Sender<Seq>,
     checkpoint_every: u64,
     space: Space,
@@ -488,6 +490,9 @@ impl Engine {
     }
 
     fn core(&self) -> Result<MutexGuard<'_, Core>, EngineError> {
+        // Somebody who lets go of it and asks again at once would get it before those who have waited all the while: an import
+        // would keep readers out for many batches.
+        let _turn = self.inner.turn.lock().map_err(|_| EngineError::Poisoned)?;
         self.inner.core.lock().map_err(|_| EngineError::Poisoned)
     }
 
