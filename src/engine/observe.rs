@@ -126,8 +126,12 @@ impl Engine {
         let was_ended = own_ids && ask.link.as_deref().is_some_and(ended);
         // One that answers under the very id that was ended has that record again, beside the one it went into.
         let lives_again = was_ended && seen.found && seen.link == ask.link;
-        let now_under = Ask { link: known_link.clone(), ..ask.clone() };
-        let ask = if was_ended && !lives_again && known_link.is_some() { &now_under } else { ask };
+        // The survivor it names need not be the one that spoke last: a side may have several that are one record.
+        let named = core.stream_of(&ask.record, &ask.side, seen.link.as_deref());
+        let is_known = !seen.link.as_deref().is_some_and(ended) && core.canonical(&named)? == ask.record;
+        let survivor = seen.link.clone().filter(|_| is_known).or_else(|| known_link.clone());
+        let now_under = Ask { link: survivor, ..ask.clone() };
+        let ask = if was_ended && !lives_again && now_under.link.is_some() { &now_under } else { ask };
         let asked = if own_ids { ask.link.clone() } else { known_link.clone() };
         let unread = state.side(&ask.side).map(|state| state.unread.clone()).unwrap_or_default();
         let moved = !unread.is_empty() || matches!((&asked, &seen.link), (Some(old), Some(new)) if old != new);

@@ -378,6 +378,11 @@ fn healed_a_merged_field_builds_on_what_its_side_showed() {
     let set = replaced_unheard("tags", r#"["a"]"#, r#"["b"]"#, r#"["a","c"]"#);
     let book = rules(&[("tags", FieldType::Set, Rule::Merge)]);
     assert_eq!(verdict(&told(&set, &book), "tags"), r#"["a","b","c"] of ["a","c"] ["b"] by merge"#);
+    // A set of references is a set.
+    let of_companies = FieldType::References("company".to_owned());
+    let plain = told(&set, &rules(&[("tags", of_companies, Rule::Merge)]));
+    let same = told(&set, &rules(&[("tags", FieldType::Set, Rule::Merge)]));
+    assert_eq!(verdict(&plain, "tags"), verdict(&same, "tags"));
     let counter = replaced_unheard("visits", "5", "2", "6");
     let book = rules(&[("visits", FieldType::Counter, Rule::Merge)]);
     assert_eq!(verdict(&told(&counter, &book), "visits"), "8 of 6 2 by merge");

@@ -438,7 +438,10 @@ impl<'a> Reading<'a> {
         let newest = last_words(field, words, before).into_iter().map(|word| word.corrected).max();
         let spec = newest.map(|newest| self.spec(newest, field));
         spec.is_some_and(|spec| {
-            let merges = matches!(spec.kind, FieldType::LongText | FieldType::Set | FieldType::Counter);
+            let merges = matches!(
+                spec.kind,
+                FieldType::LongText | FieldType::Set | FieldType::References(_) | FieldType::Counter
+            );
             spec.rule == Rule::Merge && merges
         })
     }

@@ -228,3 +228,41 @@ fn an_echo_is_known_though_the_clock_of_its_side_was_set_back() -> Result<(), En
     }
     Ok(())
 }
+
+/// Two records of the portal had each been merged into another, and another side's merger made the two survivors one record. An
+/// old id, read, names its survivor: that was taken for what the other one, which had spoken last, had been merged into; and the
+/// other way round with the next reading, without end.
+#[test]
+fn what_was_merged_away_is_read_without_end_of_news_where_two_records_of_the_side_are_one() -> Result<(), EngineError> {
+    let mut house = House::new(0)?;
+    let ana = Author::user("ana");
+    let [one, two] =
+        ["one", "two"].map(|name| house.made(BILLING, &[("email", &format!("{name}@x.example")), ("phone", name)]));
+    let [three, four] =
+        ["three", "four"].map(|name| house.made(PORTAL, &[("email", &format!("{name}@x.example")), ("phone", name)]));
+    assert!(house.talk(20).is_some());
+    let shows = |house: &House, phone: &str| {
+        let side = house.world.places[PORTAL].side();
+        side.records().find(|record| side.shows(record, "phone") == Value::text(phone)).cloned().expect("it was made")
+    };
+    let (first, second) = (shows(&house, "one"), shows(&house, "two"));
+    assert!(house.world.places[PORTAL].side().merge(&three, &second, &ana));
+    assert!(house.world.places[PORTAL].side().merge(&first, &four, &ana));
+    assert!(house.talk(20).is_some());
+    assert!(house.world.places[BILLING].side().merge(&one, &two, &ana));
+    assert!(house.talk(20).is_some());
+    house.world.edit("portal", &first, &ana, &set(&[("phone", "1")]));
+    assert!(house.talk(20).is_some());
+    assert_eq!(house.world.engine().canonical(&first)?, house.world.engine().canonical(&three)?);
+
+    let mut news = Vec::new();
+    for _ in 0..4 {
+        house.pass(1_000);
+        let before = house.world.engine().last();
+        house.world.read_back(PORTAL, &[first.clone(), second.clone(), three.clone(), four.clone()])?;
+        assert!(house.talk(20).is_some());
+        news.push(house.world.engine().last().0 - before.0);
+    }
+    assert_eq!(news[2..], [0, 0], "what is known is no news: {news:?}");
+    Ok(())
+}
