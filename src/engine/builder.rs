@@ -238,6 +238,7 @@ impl Builder {
                 key,
                 clock: self.clock.clone(),
                 hlc: AtomicU64::new(newest.0),
+                manifest: core.shown.clone(),
                 core: Mutex::new(core),
                 turn: Mutex::new(()),
                 changed,

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use rustc_hash::{FxBuildHasher, FxHashMap};
@@ -39,6 +39,8 @@ pub(super) struct Core {
     /// Shared with reads, which go on with the rules they began with.
     pub book: Arc<Rulebook>,
     pub manifest: Arc<Manifest>,
+    /// The same, for those who ask for nothing else: they need not wait for the core.
+    pub shown: Arc<RwLock<Arc<Manifest>>>,
     pub counts: Counts,
     pub(super) key: TenantKey,
     pub(super) clock: Arc<dyn Clock>,
@@ -83,10 +85,12 @@ impl Core {
         for said in &checkpoint.void {
             book.add_void(*said);
         }
+        let manifest = Arc::new(Manifest::builtin());
         Core {
             store,
             book: Arc::new(book),
-            manifest: Arc::new(Manifest::builtin()),
+            manifest: manifest.clone(),
+            shown: Arc::new(RwLock::new(manifest)),
             counts: checkpoint.counts,
             key,
             clock,
@@ -155,6 +159,7 @@ impl Core {
                 Arc::make_mut(&mut self.book).add_edition(event.header.said_at, text, edition(&manifest));
                 if self.book.newest_text() == Some(text) {
                     self.manifest = Arc::new(manifest);
+                    *self.shown.write().unwrap_or_else(PoisonError::into_inner) = self.manifest.clone();
                     self.note_referring();
                 }
             }

@@ -31,7 +31,7 @@ mod trace;
 use std::{
     path::PathBuf,
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc, Mutex, MutexGuard, RwLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -253,6 +253,8 @@ pub(crate) struct Inner {
     key: TenantKey,
     clock: Arc<dyn Clock>,
     hlc: AtomicU64,
+    /// The manifest in force; the core puts it there.
+    manifest: Arc<RwLock<Arc<Manifest>>>,
     core: Mutex<Core>,
     /// Held by whoever is next to get at the core.
     turn: Mutex<()>,
@@ -293,7 +295,7 @@ impl Engine {
     /// # Errors
     /// If the engine has stopped.
     pub fn manifest(&self) -> Result<Arc<Manifest>, EngineError> {
-        Ok(self.core()?.manifest.clone())
+        self.inner.manifest.read().map(|manifest| manifest.clone()).map_err(|_| EngineError::Poisoned)
     }
 
     /// Gives a statement its ids.

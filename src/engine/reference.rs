@@ -12,6 +12,7 @@ use crate::{
     event::Event,
     id::{FieldName, RecordId, SideName},
     log::Log,
+    manifest::{Manifest, RecordKind},
     merge::{Heard, Record, record::SideState},
     projection::{self, Plan, Put},
     rulebook::EXISTENCE,
@@ -24,9 +25,7 @@ const NAMED: &[u8] = b"\x01named\x01";
 impl Core {
     /// Notes which kinds have fields that name records.
     pub fn note_referring(&mut self) {
-        let kinds = self.manifest.records.iter();
-        let refers = |kind: &crate::manifest::RecordKind| kind.fields.values().any(|field| refers(&field.spec.kind));
-        self.referring = kinds.filter(|(_, kind)| refers(kind)).map(|(name, _)| name.clone()).collect();
+        self.referring = referring(&self.manifest).cloned().collect();
     }
 
     /// Whether a field of a kind names records.
@@ -166,8 +165,18 @@ impl Core {
 impl Engine {
     /// Brings the references of a record's events to canonical ids: what they mean now.
     pub(crate) fn understand_all(&self, events: &mut [Heard]) -> Result<(), EngineError> {
+        // Nobody waits for the core where nothing can name a record.
+        if referring(&*self.manifest()?).next().is_none() {
+            return Ok(());
+        }
         self.core()?.understand_all(events)
     }
+}
+
+/// The kinds with fields that name records.
+fn referring(manifest: &Manifest) -> impl Iterator<Item = &String> {
+    let refers = |kind: &RecordKind| kind.fields.values().any(|field| refers(&field.spec.kind));
+    manifest.records.iter().filter(move |(_, kind)| refers(kind)).map(|(name, _)| name)
 }
 
 fn refers(kind: &crate::field::FieldType) -> bool {
