@@ -9,13 +9,13 @@ use crate::{
     event::{Detail, Event, Header, Kind},
     id::{FieldName, SideName},
     merge::{
-        fold::{Heard, is_counted, line_class, may_echo},
+        fold::{Heard, is_counted, line_class, may_echo, tells_of_end},
         judge,
         line::{Entry, Line, Parents},
         record::{Candidate, Field, InFlight, Reason, Record, Shown, SideState, Told, Waiting},
         sides::ended,
     },
-    rulebook::{EXISTENCE, Rulebook},
+    rulebook::Rulebook,
     value::Value,
 };
 
@@ -138,10 +138,9 @@ fn say(record: &mut Record, line: &mut Line, heard: &Heard, slot: Slot, book: &R
     let on_line = line_class(header.kind).is_some();
     let newest = record.side(&header.origin.side).is_none_or(|state| header.said_at > state.newest);
     let by_names = header.seen.is_some() && !record.timed;
-    let gone = |(field, value): (&FieldName, &Value)| **field == *EXISTENCE && *value != Value::bool(true);
     let unknown = header.kind == Kind::Observe && !connected;
     let named_aside = header.seen.is_some() && record.aside.is_some_and(|aside| aside >= header.said_at);
-    if unknown || named_aside || heard.event.words().any(gone) {
+    if unknown || named_aside || tells_of_end(&heard.event) {
         return Advance::Refold;
     }
     let timeless = by_names && !connected;
@@ -324,7 +323,9 @@ fn report(record: &mut Record, line: &mut Line, heard: &Heard, book: &Rulebook) 
     let repeats = header.carries.iter().flatten().any(|said| record.repeats.binary_search(said).is_ok());
     // What it says of a time that has passed may make an echo of a word.
     let is_late = matches!(heard.event.payload.detail, Detail::Took { .. });
-    if !newest || repeats || is_late {
+    // Where something was deleted, what is said of one of a side's ids may have a place of its own.
+    let may_end = record.mortal || tells_of_end(&heard.event);
+    if !newest || repeats || is_late || may_end {
         return Advance::Refold;
     }
     let connected = has_shadow(record, book, &header.origin.side);

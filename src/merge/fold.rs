@@ -230,7 +230,7 @@ impl<'a> Fold<'a> {
     /// Walks each side's line: tells words from echoes and keeps what the side shows.
     fn walk_lines(&mut self) {
         let mut lines: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
-        let gone = self.merged_away();
+        let (gone, past) = (self.merged_away(), self.past_ids());
         for at in self.counted() {
             let header = &self.event(at).header;
             // A side that merges two records tells of the one that goes as deleted; the survivor is not.
@@ -240,8 +240,8 @@ impl<'a> Fold<'a> {
             }
         }
         for (side, mut line) in lines {
-            // What was said of records that the side has since merged away is older than all it says of the survivor.
-            let is_live = |at: u32| !gone.contains(&origin_key(&self.event(at).header.origin));
+            // What was said of ids that the side has since ended is older than all it says of those it has.
+            let is_live = |at: u32| !past.contains(&origin_key(&self.event(at).header.origin));
             line.sort_by(|a, b| is_live(*a).cmp(&is_live(*b)).then_with(|| self.compare_places(*a, *b)));
             let took = self.took_before(&line);
             self.learned.extend(Some((side, self.lessons(&line))).filter(|(_, lessons)| !lessons.is_empty()));
@@ -421,6 +421,7 @@ impl<'a> Fold<'a> {
             unheard: self.unheard(),
             repeats: self.repeated_saids(),
             aside: self.aside(),
+            mortal: self.counted().any(|at| tells_of_end(self.event(at))),
             echoes: self.echoes,
             ..Record::default()
         };
@@ -429,7 +430,6 @@ impl<'a> Fold<'a> {
             let before = self.before(name);
             let field = self.resolve(name, words, &before);
             if ***name == *EXISTENCE {
-                record.mortal = words.iter().any(|word| *word.value == Value::bool(false));
                 existence = Some((field.clone(), before));
             }
             record.fields.push(field);
@@ -656,6 +656,12 @@ fn may_be_ours(header: &Header) -> bool {
 /// Whether a statement of a side stands on no line.
 pub(super) fn is_aside(kind: Kind) -> bool {
     line_class(kind).is_none() && kind != Kind::Decide
+}
+
+/// Whether an event says that the record was deleted, somewhere.
+pub(super) fn tells_of_end(event: &Event) -> bool {
+    event.header.kind != Kind::Sent
+        && event.words().any(|(field, value)| **field == *EXISTENCE && *value != Value::bool(true))
 }
 
 /// Where events of a kind stand on their side's line among events of the same time; `None`: on no line.

@@ -278,7 +278,7 @@ pub struct Record {
     pub aside: Option<Millis>,
     /// Whether any event is linear, or any side has learned of a word: then times matter, not names alone.
     pub timed: bool,
-    /// Whether any word says that it was deleted.
+    /// Whether anything says that it was deleted, on a side or by a person.
     pub mortal: bool,
 }
 

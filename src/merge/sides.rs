@@ -7,9 +7,10 @@ use crate::{
     event::{AuthorKind, Detail, Event, Kind},
     id::{FieldName, RecordId, SaidId, SideName},
     merge::{
-        fold::{Fold, Lesson, line_class, origin_key},
+        fold::{Fold, Lesson, line_class, origin_key, tells_of_end},
         record::{InFlight, Park, Record},
     },
+    rulebook::EXISTENCE,
     value::Value,
 };
 
@@ -34,9 +35,10 @@ impl<'a> Fold<'a> {
         let (mergers, gone): (Vec<u32>, BTreeSet<_>) = self.mergers().into_iter().unzip();
         linked.extend(&mergers);
         linked.sort_by(|a, b| self.compare_places(*a, *b));
+        let past = self.past_ids();
         for at in linked {
             let origin = &self.event(at).header.origin;
-            if !gone.contains(&origin_key(origin)) {
+            if !past.contains(&origin_key(origin)) {
                 record.side_mut(&origin.side).link.clone_from(&origin.link);
             }
         }
@@ -80,6 +82,33 @@ impl<'a> Fold<'a> {
     /// The sides' own ids that mergers ended.
     pub(super) fn merged_away(&self) -> BTreeSet<(&'a str, &'a str)> {
         self.mergers().into_iter().map(|(_, ended)| ended).collect()
+    }
+
+    /// The sides' own ids that are over: mergers ended them, or they were deleted while the side has the record under another.
+    pub(super) fn past_ids(&self) -> BTreeSet<(&'a str, &'a str)> {
+        let mut past = self.merged_away();
+        if !self.counted().any(|at| tells_of_end(self.event(at))) {
+            return past;
+        }
+        // For each other id what was last told of whether the side has it; one of which only fields are known is there.
+        let mut last: BTreeMap<(&str, &str), Option<u32>> = BTreeMap::new();
+        for at in self.counted() {
+            let event = self.event(at);
+            let (header, id) = (&event.header, origin_key(&event.header.origin));
+            let shows = header.kind == Kind::Receipt || header.kind.is_said() && line_class(header.kind).is_some();
+            if !shows || header.fields.is_empty() || header.origin.link.is_none() || past.contains(&id) {
+                continue;
+            }
+            let last = last.entry(id).or_default();
+            let tells = header.fields.iter().any(|field| **field == *EXISTENCE);
+            if tells && last.is_none_or(|known| self.compare_places(known, at).is_lt()) {
+                *last = Some(at);
+            }
+        }
+        let is_over = |last: &Option<u32>| last.is_some_and(|at| tells_of_end(self.event(at)));
+        let has: BTreeSet<&str> = last.iter().filter(|(_, last)| !is_over(last)).map(|((side, _), _)| *side).collect();
+        past.extend(last.iter().filter(|((side, _), last)| is_over(last) && has.contains(side)).map(|(id, _)| *id));
+        past
     }
 
     /// A merger is read once a reading of its survivor names it.

@@ -261,6 +261,9 @@ impl Side {
         if self.remove(record, at) {
             self.journal.gone(&self.manners.name, record, at, By::Write);
             self.tell(Said::Deleted, record, Vec::new(), at, &self.our_name());
+        } else if let Some(held) = self.records.get_mut(record) {
+            // It answers with a time, and whatever becomes of the record from now on follows that.
+            held.modified = at;
         }
         Took::Effect(at, Vec::new())
     }

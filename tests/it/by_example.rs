@@ -463,6 +463,27 @@ fn what_a_side_learned_counts_from_its_time_also_where_it_has_merged_records() {
     assert_eq!(values, ["3", "1"], "she had seen what was written at 100, and not what was written at 200");
 }
 
+/// What a side showed last under an id that it has deleted since was taken for what it shows under the other one.
+#[test]
+fn minimal_a_side_shows_what_stands_under_the_id_that_it_has() {
+    let portal = |link: &str| Origin { link: Some(link.into()), ..Origin::side(side("portal")) };
+    let mut telling = Telling::default();
+    let mut says = |kind, link, at, words: &[(&str, &str)]| {
+        telling.say(kind, portal(link), at, Author::user("ana"), words);
+        let book = rules_with(&[("phone", FieldType::String, Rule::LastWriteWins(None))], DeleteRule::EditWins);
+        let shown = told(&telling, &book).shadows["portal"].clone();
+        let link = fold_one(&telling, &book).side("portal").and_then(|state| state.link.clone());
+        format!("{}: {} {}", link.unwrap_or_default(), shown["phone"], shown[EXISTENCE])
+    };
+    assert_eq!(says(Kind::Create, "1", 100, &[(EXISTENCE, "true"), ("phone", "1")]), "1: 1 true");
+    assert_eq!(says(Kind::Create, "2", 200, &[(EXISTENCE, "true"), ("phone", "2")]), "2: 2 true");
+    assert_eq!(says(Kind::Delete, "2", 300, &[(EXISTENCE, "false")]), "1: 1 true");
+    assert_eq!(says(Kind::Edit, "1", 150, &[("phone", "3")]), "1: 3 true");
+    assert_eq!(says(Kind::Restore, "2", 400, &[(EXISTENCE, "true")]), "2: 2 true", "one of two, which spoke last");
+    assert_eq!(says(Kind::Delete, "1", 500, &[(EXISTENCE, "false")]), "2: 2 true");
+    assert_eq!(says(Kind::Delete, "2", 600, &[(EXISTENCE, "false")]), "2: 2 false");
+}
+
 #[test]
 fn existence_of_a_record_deleted_on_one_side_and_edited_on_another_is_ruled_on() {
     let deleted = |at: i64, knew: bool, rule: DeleteRule| {

@@ -211,6 +211,8 @@ struct Reading<'a> {
     depth: Vec<usize>,
     /// The sides' own ids that were merged into others.
     merged_away: Vec<(SideName, String)>,
+    /// Those that the sides deleted while they had another of the same record.
+    outlived: Vec<(SideName, String)>,
     /// The relations of fields that were worked out, plain and as shown.
     relations: RefCell<BTreeMap<(String, bool), Rc<Square>>>,
 }
@@ -244,7 +246,47 @@ impl<'a> Reading<'a> {
             }
         }
         let merged_away = merged_away(&told);
-        Reading { told, book, named, time, depth, merged_away, relations: RefCell::default() }
+        let outlived = Vec::new();
+        let mut reading =
+            Reading { told, book, named, time, depth, merged_away, outlived, relations: RefCell::default() };
+        reading.outlived = reading.find_outlived();
+        reading
+    }
+
+    /// The sides' own ids that are known to be deleted, where one that is not stands beside them.
+    fn find_outlived(&self) -> Vec<(SideName, String)> {
+        let tells = |by: &usize| {
+            let Event { header, .. } = self.told[*by];
+            let shows = speaks(header.kind) || header.kind == Kind::Receipt;
+            shows && !header.fields.is_empty() && header.origin.link.is_some() && !self.is_merged_away(*by)
+        };
+        let id = |by: &usize| {
+            let Origin { side, link, .. } = &self.told[*by].header.origin;
+            (side.clone(), link.as_deref().unwrap_or_default().to_owned())
+        };
+        let telling: Vec<usize> = (0..self.told.len()).filter(tells).collect();
+        let ids: BTreeSet<(SideName, String)> = telling.iter().map(id).collect();
+        let is_deleted = |of: &&(SideName, String)| {
+            let existence = |by: &&usize| self.told[**by].words().any(|(field, _)| **field == *EXISTENCE);
+            let last = telling.iter().filter(|by| id(by) == **of).filter(existence).max_by_key(|by| self.place(**by));
+            last.is_some_and(|by| self.told[*by].words().any(|(_, value)| *value == Value::bool(false)))
+        };
+        let (deleted, there): (Vec<_>, Vec<_>) = ids.iter().partition(is_deleted);
+        deleted.into_iter().filter(|(side, _)| there.iter().any(|(other, _)| other == side)).cloned().collect()
+    }
+
+    /// The place of a statement on its side's line; the name only tells two apart whose whole content is the same.
+    fn place(&self, by: usize) -> impl Ord + use<> {
+        let header = &self.told[by].header;
+        let class = match header.kind {
+            Kind::Sent => 0,
+            Kind::Receipt => 1,
+            Kind::Settled => 2,
+            Kind::Observe => 4,
+            _ => 3,
+        };
+        let content = (self.told[by].content(), header.said);
+        (self.time[by], class, self.depth[by], header.said_seq, content)
     }
 
     fn kind_of_record(&self) -> &str {
@@ -296,21 +338,8 @@ impl<'a> Reading<'a> {
         let mut line: Vec<usize> = (0..self.told.len()).filter(|by| **self.side(*by) == *side).collect();
         // Of a record that went into another its side tells as deleted; the other is not.
         line.retain(|by| self.told[*by].header.kind != Kind::Delete || !self.is_merged_away(*by));
-        let place = |by: usize| {
-            let header = &self.told[by].header;
-            let class = match header.kind {
-                Kind::Sent => 0,
-                Kind::Receipt => 1,
-                Kind::Settled => 2,
-                Kind::Observe => 4,
-                _ => 3,
-            };
-            // All that was said of a record that went into another is older than what is said of that one.
-            (!self.is_merged_away(by), self.time[by], class, self.depth[by], header.said_seq)
-        };
-        // The name only tells two statements apart whose whole content is the same.
-        let content = |by: usize| (self.told[by].content(), self.told[by].header.said);
-        line.sort_by(|a, b| place(*a).cmp(&place(*b)).then_with(|| content(*a).cmp(&content(*b))));
+        // All that was said of a record that the side has no more is older than what is said of one that it has.
+        line.sort_by_cached_key(|by| (!self.is_merged_away(*by) && !self.is_outlived(*by), self.place(*by)));
         let mut words: Vec<Word> = Vec::new();
         let mut newest: BTreeMap<String, Newest> = BTreeMap::new();
         let mut pending: BTreeMap<String, Value> = BTreeMap::new();
@@ -386,6 +415,12 @@ impl<'a> Reading<'a> {
     pub fn is_merged_away(&self, by: usize) -> bool {
         let Origin { side, link, .. } = &self.told[by].header.origin;
         link.as_ref().is_some_and(|link| self.merged_away.iter().any(|(of, gone)| of == side && gone == &**link))
+    }
+
+    /// Whether a statement is about a side's own record that the side has deleted, and that it has under another id.
+    fn is_outlived(&self, by: usize) -> bool {
+        let Origin { side, link, .. } = &self.told[by].header.origin;
+        link.as_ref().is_some_and(|link| self.outlived.iter().any(|(of, gone)| of == side && gone == &**link))
     }
 
     fn shadows(&self, shown: Shown) -> BTreeMap<String, BTreeMap<String, String>> {

@@ -266,3 +266,38 @@ fn what_was_merged_away_is_read_without_end_of_news_where_two_records_of_the_sid
     assert_eq!(news[2..], [0, 0], "what is known is no news: {news:?}");
     Ok(())
 }
+
+/// Of two records of the portal that were one by the CRM's merger its users deleted the one that had spoken last. The portal counted
+/// as without the record, and a third one was made; or what the deleted one had shown counted as what the other one shows.
+#[test]
+fn where_a_side_has_deleted_one_of_two_that_are_one_it_has_the_other() -> Result<(), EngineError> {
+    let mut house = House::new(1)?;
+    let ana = Author::user("ana");
+    let [one, two] =
+        ["1", "2"].map(|name| house.made(CRM, &[("email", &format!("{name}@x.example")), ("phone", name)]));
+    assert!(house.talk(20).is_some());
+    let shows = |house: &House, phone: &str| {
+        let side = house.world.places[PORTAL].side();
+        side.records().find(|record| side.shows(record, "phone") == Value::text(phone)).cloned().expect("it was made")
+    };
+    let (first, second) = (shows(&house, "1"), shows(&house, "2"));
+    assert!(house.world.places[CRM].side().merge(&one, &two, &ana));
+    assert!(house.talk(20).is_some());
+    house.pass(1_000);
+    house.world.edit("portal", &second, &ana, &set(&[("plan", "gold")]));
+    assert!(house.talk(20).is_some());
+
+    house.edit_against_delete(&one, &second);
+    assert!(house.talk(20).is_some());
+    for _ in 0..2 {
+        house.pass(1_000);
+        house.world.read_back(PORTAL, &[first.clone(), second.clone()])?;
+        assert!(house.talk(20).is_some());
+    }
+    let side = house.world.places[PORTAL].side();
+    assert_eq!(side.records().collect::<Vec<_>>(), [&first], "no third one is made");
+    for field in ["email", "phone", "plan"] {
+        assert_eq!(side.shows(&first, field), house.world.places[CRM].side().shows(&one, field), "{field}");
+    }
+    Ok(())
+}

@@ -160,16 +160,13 @@ impl Life {
         }
     }
 
-    /// A user merges a record that nobody else has been told of yet, and that is heard of at once.
-    ///
-    /// Of what other sides have as two nobody could say what it has to show: the engine writes to the one of which it heard last.
+    /// A user merges two records, which is heard of at once; other sides may have both, until their users merge them too.
     fn merge(&mut self, at: usize, chance: &mut Chance) -> Result<String, Failure> {
         let (one, other) = (self.record(at, chance), self.record(at, chance));
         let author = self.author(at, chance);
         self.house.world.post_webhooks();
-        let is_told = self.watch.is_told(&other);
         let place = &mut self.house.world.places[at];
-        if is_told || place.line.is_cut() || !place.side().merge(&one, &other, &author) {
+        if place.line.is_cut() || !place.side().merge(&one, &other, &author) {
             return Ok(format!("a user would merge {other} into {one}"));
         }
         let nth = self.house.world.places[at].post.waiting();

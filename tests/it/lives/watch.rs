@@ -202,12 +202,6 @@ impl Watch {
         again || self.judge(&cluster).existence == "alive"
     }
 
-    /// Whether any other side has been told of a record, or is being told.
-    pub fn is_told(&self, id: &RecordId) -> bool {
-        let cluster = self.cluster(id);
-        cluster.len() > 1 || self.events(&cluster).any(|event| event.header.kind == Kind::Sent)
-    }
-
     /// What the naive fold says of a record.
     pub fn judge(&self, cluster: &BTreeSet<RecordId>) -> Rc<Plain> {
         let (events, rules) = (cluster.iter().filter_map(|id| self.of.get(id)).map(Vec::len).sum(), self.rules);
