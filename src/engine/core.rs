@@ -6,6 +6,7 @@ use std::{
 };
 
 use rustc_hash::{FxBuildHasher, FxHashMap};
+use smallvec::SmallVec;
 
 use super::{
     EngineError, Said,
@@ -182,13 +183,14 @@ impl Core {
     pub fn take(&mut self, log: &Log, sealed: Vec<Sealed>) -> Result<Vec<Said>, EngineError> {
         self.check_rules(&sealed)?;
         let mut fresh: Vec<bool> = Vec::with_capacity(sealed.len());
-        let mut batch: HashMap<SaidId, usize, FxBuildHasher> = HashMap::default();
+        let mut batch: HashMap<SaidId, SmallVec<[usize; 2]>, FxBuildHasher> = HashMap::default();
         for (at, one) in sealed.iter().enumerate() {
             let header = &one.event.header;
-            let twice =
-                batch.get(&header.said).is_some_and(|other| sealed[*other].event.content() == one.event.content());
+            // One name may have been used for several contents.
+            let others = batch.entry(header.said).or_default();
+            let twice = others.iter().any(|other| sealed[*other].event.content() == one.event.content());
+            others.push(at);
             let known = twice || self.knows(log, &one.event)?;
-            batch.entry(header.said).or_insert(at);
             self.counts.duplicates += u64::from(known && header.kind.is_said());
             fresh.push(!known);
         }
