@@ -11,6 +11,7 @@ use std::{
 };
 
 use super::{
+    bench_disk::Pace,
     failure::Failure,
     import::{Summary, take_file},
     lines::Lines,
@@ -133,10 +134,9 @@ fn read(engine: &Engine, records: &[String], seed: u64, ends: &AtomicBool) -> Re
     let reader = engine.read(&Principal::operator());
     let mut chance = Chance::new(seed).fork();
     let distance = Duration::from_secs(READERS) / QUESTIONS_PER_SECOND as u32;
-    let (mut took, mut due) = (Vec::new(), Instant::now());
+    let (mut took, mut pace) = (Vec::new(), Pace::of(distance));
     loop {
-        thread::sleep(due.saturating_duration_since(Instant::now()));
-        let from = if took.last().is_some_and(|last| *last > distance) { due } else { Instant::now() };
+        let from = pace.next();
         let record = chance.pick(records);
         if took.len() % 2 == 0 {
             reader.get(record)?;
@@ -147,7 +147,6 @@ fn read(engine: &Engine, records: &[String], seed: u64, ends: &AtomicBool) -> Re
         if ends.load(Ordering::Relaxed) {
             return Ok(took);
         }
-        due += distance;
     }
 }
 

@@ -42,18 +42,40 @@ impl Syncs {
     }
 }
 
+/// Moments at an even distance, one after the other.
+pub struct Pace {
+    distance: Duration,
+    due: Instant,
+    /// When the last one began.
+    from: Option<Instant>,
+}
+
+impl Pace {
+    /// Begins now.
+    pub fn of(distance: Duration) -> Self {
+        Pace { distance, due: Instant::now(), from: None }
+    }
+
+    /// Waits until the next one is due, and says from when it is to be timed.
+    pub fn next(&mut self) -> Instant {
+        let is_late = self.from.is_some_and(|from| from.elapsed() > self.distance);
+        thread::sleep(self.due.saturating_duration_since(Instant::now()));
+        // Where none was under way, waking late is the processor's matter and nobody else's.
+        let from = if is_late { self.due } else { Instant::now() };
+        self.from = Some(from);
+        self.due += self.distance;
+        from
+    }
+}
+
 fn run(path: &Path, ends: &AtomicBool) -> io::Result<Vec<Duration>> {
     let (mut file, bytes) = (File::create(path)?, [7; BYTES]);
-    let mut took = Vec::new();
-    let mut due = Instant::now();
+    let (mut took, mut pace) = (Vec::new(), Pace::of(DISTANCE));
     while !ends.load(Ordering::Relaxed) {
-        thread::sleep(due.saturating_duration_since(Instant::now()));
-        // Where none was under way, waking late is the processor's matter and no sync's.
-        let from = if took.last().is_some_and(|last| *last > DISTANCE) { due } else { Instant::now() };
+        let from = pace.next();
         file.write_all(&bytes)?;
         file.sync_data()?;
         took.push(from.elapsed());
-        due += DISTANCE;
     }
     fs::remove_file(path)?;
     Ok(took)

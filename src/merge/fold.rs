@@ -230,7 +230,8 @@ impl<'a> Fold<'a> {
     /// Walks each side's line: tells words from echoes and keeps what the side shows.
     fn walk_lines(&mut self) {
         let mut lines: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
-        let (gone, past) = (self.merged_away(), self.past_ids());
+        let gone = self.merged_away();
+        let past = self.past_ids(&gone);
         for at in self.counted() {
             let header = &self.event(at).header;
             // A side that merges two records tells of the one that goes as deleted; the survivor is not.

@@ -35,7 +35,7 @@ impl<'a> Fold<'a> {
         let (mergers, gone): (Vec<u32>, BTreeSet<_>) = self.mergers().into_iter().unzip();
         linked.extend(&mergers);
         linked.sort_by(|a, b| self.compare_places(*a, *b));
-        let past = self.past_ids();
+        let past = self.past_ids(&gone);
         for at in linked {
             let origin = &self.event(at).header.origin;
             if !past.contains(&origin_key(origin)) {
@@ -84,9 +84,10 @@ impl<'a> Fold<'a> {
         self.mergers().into_iter().map(|(_, ended)| ended).collect()
     }
 
-    /// The sides' own ids that are over: mergers ended them, or they were deleted while the side has the record under another.
-    pub(super) fn past_ids(&self) -> BTreeSet<(&'a str, &'a str)> {
-        let mut past = self.merged_away();
+    /// The sides' own ids that are over: mergers ended them, which are `gone`, or they were deleted while the side has the
+    /// record under another.
+    pub(super) fn past_ids(&self, gone: &BTreeSet<(&'a str, &'a str)>) -> BTreeSet<(&'a str, &'a str)> {
+        let mut past = gone.clone();
         if !self.counted().any(|at| tells_of_end(self.event(at))) {
             return past;
         }

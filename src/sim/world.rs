@@ -22,7 +22,7 @@ use crate::{
     id::{FieldName, RecordId, SideName, TenantKey},
     log::disk::Disk,
     manifest::Manifest,
-    send::{Connector, Sender, Settings, Stepped, chance::Chance},
+    send::{Sender, Settings, Stepped, chance::Chance},
     value::Value,
 };
 
@@ -108,6 +108,11 @@ impl Place {
         self.side.lock().expect("a pretend side does not panic")
     }
 
+    fn sender_of(&self, engine: &Engine, settings: Settings) -> Sender {
+        let settings = Settings { seed: self.sender_seed, ..settings };
+        Sender::new(engine.clone(), self.name.clone(), self.line.clone(), settings)
+    }
+
     fn new(
         manners: Manners,
         batch_most: usize,
@@ -178,9 +183,7 @@ impl World {
         }
         let (engine, opening) = builder.open()?;
         for place in &mut self.places {
-            let settings = Settings { seed: place.sender_seed, ..Settings::default() };
-            let line: Arc<dyn Connector> = place.line.clone();
-            place.sender = Some(Sender::new(engine.clone(), place.name.clone(), line, settings));
+            place.sender = Some(place.sender_of(&engine, Settings::default()));
         }
         self.engine = Some(engine);
         Ok(opening)
@@ -329,8 +332,7 @@ impl World {
     /// A sender that makes one call at a time: where a call hangs, nothing else is under way that could be taken in, or not,
     /// before it is noticed.
     fn lone_sender(&self, place: &Place) -> Sender {
-        let settings = Settings { seed: place.sender_seed, calls_at_once: 1, ..Settings::default() };
-        Sender::new(self.engine().clone(), place.name.clone(), place.line.clone(), settings)
+        place.sender_of(self.engine(), Settings { calls_at_once: 1, ..Settings::default() })
     }
 
     /// Lets the sender of one side make one round of calls; several lead to what [`World::send_to`] does.

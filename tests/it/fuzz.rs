@@ -63,16 +63,7 @@ fn fuzz<T: Target>() {
     let (began_all, began) = (*BEGAN.get_or_init(Instant::now), Instant::now());
     let due = (suites::cases(SMALL, CI, RELEASE) * T::SHARE / 1_000_000).max(20);
     let before = memory_kib();
-    let fed = AtomicU64::new(0);
-    suites::until(due, |seed| {
-        if began.elapsed() > TARGET_TIME {
-            return due;
-        }
-        let count = batch::<T>(seed);
-        fed.fetch_add(count, Ordering::SeqCst);
-        count
-    });
-    let done = fed.into_inner();
+    let done = suites::until_or_after(TARGET_TIME, due, batch::<T>);
     let grown = memory_kib().saturating_sub(before);
     assert!(grown < GROWTH_KIB_MAX, "{}: {grown} KiB more after {done} inputs", T::NAME);
     let all = ALL.fetch_add(done, Ordering::SeqCst) + done;

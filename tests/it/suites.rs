@@ -4,6 +4,7 @@ use std::{
     env, fs,
     sync::atomic::{AtomicU64, Ordering},
     thread,
+    time::{Duration, Instant},
 };
 
 /// How many cases a suite runs: seconds' worth, CI's figure, the release's figure.
@@ -46,12 +47,18 @@ pub fn resident_kib(process: u32) -> Option<u64> {
 ///
 /// A batch says how many cases it was made of.
 pub fn until(due: u64, batch: impl Fn(u64) -> u64 + Sync) -> u64 {
+    until_or_after(Duration::MAX, due, batch)
+}
+
+/// As [`until`], but no batch is begun after so long.
+pub fn until_or_after(longest: Duration, due: u64, batch: impl Fn(u64) -> u64 + Sync) -> u64 {
+    let began = Instant::now();
     let (next, done) = (AtomicU64::new(first_seed()), AtomicU64::new(0));
     let cores = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
         for _ in 0..cores {
             scope.spawn(|| {
-                while done.load(Ordering::Relaxed) < due {
+                while done.load(Ordering::Relaxed) < due && began.elapsed() <= longest {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     done.fetch_add(batch(seed), Ordering::Relaxed);
                 }

@@ -229,6 +229,17 @@ fn an_echo_is_known_though_the_clock_of_its_side_was_set_back() -> Result<(), En
     Ok(())
 }
 
+/// A side's users make a record that goes by its phone.
+fn made(house: &mut House, at: usize, phone: &str) -> RecordId {
+    house.made(at, &[("email", &format!("{phone}@x.example")), ("phone", phone)])
+}
+
+/// The portal's record with this phone.
+fn on_portal(house: &House, phone: &str) -> RecordId {
+    let side = house.world.places[PORTAL].side();
+    side.records().find(|record| side.shows(record, "phone") == Value::text(phone)).cloned().expect("it was made")
+}
+
 /// Two records of the portal had each been merged into another, and another side's merger made the two survivors one record. An
 /// old id, read, names its survivor: that was taken for what the other one, which had spoken last, had been merged into; and the
 /// other way round with the next reading, without end.
@@ -236,16 +247,10 @@ fn an_echo_is_known_though_the_clock_of_its_side_was_set_back() -> Result<(), En
 fn what_was_merged_away_is_read_without_end_of_news_where_two_records_of_the_side_are_one() -> Result<(), EngineError> {
     let mut house = House::new(0)?;
     let ana = Author::user("ana");
-    let [one, two] =
-        ["one", "two"].map(|name| house.made(BILLING, &[("email", &format!("{name}@x.example")), ("phone", name)]));
-    let [three, four] =
-        ["three", "four"].map(|name| house.made(PORTAL, &[("email", &format!("{name}@x.example")), ("phone", name)]));
+    let [one, two] = ["one", "two"].map(|phone| made(&mut house, BILLING, phone));
+    let [three, four] = ["three", "four"].map(|phone| made(&mut house, PORTAL, phone));
     assert!(house.talk(20).is_some());
-    let shows = |house: &House, phone: &str| {
-        let side = house.world.places[PORTAL].side();
-        side.records().find(|record| side.shows(record, "phone") == Value::text(phone)).cloned().expect("it was made")
-    };
-    let (first, second) = (shows(&house, "one"), shows(&house, "two"));
+    let (first, second) = (on_portal(&house, "one"), on_portal(&house, "two"));
     assert!(house.world.places[PORTAL].side().merge(&three, &second, &ana));
     assert!(house.world.places[PORTAL].side().merge(&first, &four, &ana));
     assert!(house.talk(20).is_some());
@@ -273,14 +278,9 @@ fn what_was_merged_away_is_read_without_end_of_news_where_two_records_of_the_sid
 fn where_a_side_has_deleted_one_of_two_that_are_one_it_has_the_other() -> Result<(), EngineError> {
     let mut house = House::new(1)?;
     let ana = Author::user("ana");
-    let [one, two] =
-        ["1", "2"].map(|name| house.made(CRM, &[("email", &format!("{name}@x.example")), ("phone", name)]));
+    let [one, two] = ["1", "2"].map(|phone| made(&mut house, CRM, phone));
     assert!(house.talk(20).is_some());
-    let shows = |house: &House, phone: &str| {
-        let side = house.world.places[PORTAL].side();
-        side.records().find(|record| side.shows(record, "phone") == Value::text(phone)).cloned().expect("it was made")
-    };
-    let (first, second) = (shows(&house, "1"), shows(&house, "2"));
+    let (first, second) = (on_portal(&house, "1"), on_portal(&house, "2"));
     assert!(house.world.places[CRM].side().merge(&one, &two, &ana));
     assert!(house.talk(20).is_some());
     house.pass(1_000);
