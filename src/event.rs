@@ -233,7 +233,7 @@ pub struct Header {
     pub seen: Option<Vec<SaidId>>,
     /// For the engine's own records: field by field, the words that the statement is about (the winner, and those it overruled).
     pub carries: Vec<Vec<SaidId>>,
-    /// Whether `said_at` is only the record's time of change, not the field's own.
+    /// Whether `said_at` is only the time of the record's change, or of the reading that found it, not the field's own.
     pub coarse: bool,
     /// What was said, in every store of the tenant.
     pub said: SaidId,
@@ -372,7 +372,7 @@ pub struct Draft {
     pub seen: Option<Vec<SaidId>>,
     /// For the engine's own records: the words each field is about, in the order of `words`.
     pub carries: Vec<Vec<SaidId>>,
-    /// Whether `said_at` is the record's time only.
+    /// Whether `said_at` is the time of the record, or of the reading, only.
     pub coarse: bool,
     /// Whether that sequence, in its source, is the statement's name.
     pub named: Named,

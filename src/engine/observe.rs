@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     clock::Millis,
-    event::{Author, AuthorKind, Detail, Draft, Event, Kind, Origin},
+    event::{Author, AuthorKind, Detail, Draft, Event, Header, Kind, Origin},
     id::{FieldName, RecordId, SaidId, SideName},
     merge::{Heard, Line, Record, record::Candidate},
     projection,
@@ -161,7 +161,7 @@ impl Engine {
         let receipt = self.told_receipt(core, &reading, &seen, now)?;
         let confirmed = receipt.as_ref().map(|receipt| receipt.words.clone()).unwrap_or_default();
         drafts.extend(receipt);
-        drafts.extend(reading.existence(&seen));
+        drafts.extend(self.existence(core, &reading, &seen)?);
         let fields = seen.fields.into_iter().filter(|_| seen.found);
         let fields: Vec<SeenField> = fields.filter(|seen| reading.shows_field(core, &seen.field)).collect();
         drafts.extend(self.past(core, &reading, &fields)?);
@@ -234,6 +234,34 @@ impl Engine {
         draft.carries = sent.header.carries.clone();
         let reason = format!("the side has this as {own} already, and someone said that the two are two");
         draft.detail = Detail::Fate { key: open.key.clone(), ends: vec![entry.said], reason };
+        Ok(Some(draft))
+    }
+
+    /// Whether the side has the record, where that is news.
+    ///
+    /// That it is gone is found out after it happened, nobody knows how long, and is dated by the reading. What the side
+    /// has again is so since that reading, whatever its own clock says.
+    fn existence(&self, core: &Core, reading: &Reading, seen: &Seen) -> Result<Option<Draft>, EngineError> {
+        if !reading.tells_of_existence(seen) {
+            return Ok(None);
+        }
+        let field = FieldName::new(EXISTENCE).expect("a good name");
+        let known =
+            reading.state.side(&reading.ask.side).and_then(|state| state.shown(EXISTENCE)).map(|shown| shown.at);
+        let after = |time: Millis| known.map_or(time, |known| time.max(known.plus(1)));
+        let time = match seen.modified {
+            None => after(reading.at),
+            Some(time) if known.is_none_or(|known| known < time) || !reading.is_newer(time) => time,
+            Some(time) => {
+                let events = read_line(&self.inner.log, &core.key, &reading.line)?;
+                let tells = |header: &Header| header.origin.side == reading.ask.side && header.fields.contains(&field);
+                let newest = events.iter().map(|heard| &heard.event.header).filter(|header| tells(header));
+                let newest = newest.max_by_key(|header| header.said_at);
+                if newest.is_some_and(|header| header.coarse) { after(time) } else { time }
+            }
+        };
+        let mut draft = reading.observe(&field, &Value::bool(seen.found), time, Author::default());
+        draft.coarse = seen.modified.is_none();
         Ok(Some(draft))
     }
 
@@ -324,22 +352,22 @@ impl Reading<'_> {
         draft
     }
 
-    /// Whether the side has the record, where that is news.
-    fn existence(&self, seen: &Seen) -> Option<Draft> {
+    /// Whether it is news that the side has the record, or has it no more.
+    fn tells_of_existence(&self, seen: &Seen) -> bool {
         let state = self.state.side(&self.ask.side);
         // Asked about fields, a side that has them tells nothing of the record; one that has no record says so.
         let is_partial = !self.ask.fields.is_empty() && seen.found;
         let existed = projection::exists_on(state) || self.made_and_gone;
-        if is_partial || existed == seen.found {
-            return None;
-        }
         let known = state.and_then(|state| state.shown(EXISTENCE)).is_some();
         // A record first heard of by a read-back is there because its fields are.
-        if seen.found && !known {
-            return None;
-        }
-        let field = FieldName::new(EXISTENCE).expect("a good name");
-        Some(self.observe(&field, &Value::bool(seen.found), seen.modified.unwrap_or(self.at), Author::default()))
+        !is_partial && existed != seen.found && (known || !seen.found)
+    }
+
+    /// Whether the record has changed on the side since all that the side is known to have said of it, but for its existence.
+    fn is_newer(&self, modified: Millis) -> bool {
+        let shows = self.state.side(&self.ask.side).into_iter().flat_map(|state| &state.shows);
+        let mut said = shows.filter(|shown| *shown.field != *EXISTENCE && !shown.by_us);
+        said.all(|shown| shown.at < modified)
     }
 
     /// What a field shows now, and means, where that is news.

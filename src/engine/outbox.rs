@@ -574,7 +574,10 @@ impl Write {
     ) -> Vec<Draft> {
         // A reading that began before this moment may not have seen what was written beside the record.
         let beside_at = self.after_ours(state, at.plus(1));
-        let at = self.after_ours(state, receipt.at.unwrap_or(at));
+        // What the side has anew has a line of its own, which nothing that we wrote of the old one stands on.
+        let is_new = own_ids && receipt.link.is_some() && receipt.link != self.link;
+        let took = receipt.at.unwrap_or(at);
+        let at = if is_new { took } else { self.after_ours(state, took) };
         let mut draft = self.draft(Kind::Receipt, state, at);
         let made_by = made_by(&self.key, &ends);
         draft.detail = match receipt.at.filter(|took| *took < at) {

@@ -68,21 +68,23 @@ pub(super) type Lesson = (Millis, u32);
 pub struct Fold<'a> {
     pub(super) heard: Vec<&'a Heard>,
     pub(super) book: &'a Rulebook,
-    kind: &'a str,
+    pub(super) kind: &'a str,
     /// For each event that counts, the events that it names.
     pub(super) named: Vec<Vec<u32>>,
     pub(super) counts: Vec<bool>,
     waiting: Vec<u32>,
     contradicted: Vec<u32>,
     copies: Vec<u32>,
-    echoes: u32,
+    pub(super) echoes: u32,
+    /// The sides' own ids that are over.
+    pub(super) past: BTreeSet<(&'a str, &'a str)>,
     depth: Vec<u32>,
     pub(super) time: Vec<Millis>,
     pub(super) by_said: HashMap<SaidId, u32, FxBuildHasher>,
     /// Words of sides that may not write the field.
-    refused: Vec<(u32, &'a FieldName)>,
+    pub(super) refused: Vec<(u32, &'a FieldName)>,
     /// For each field, the events that only repeat a word, with that word's.
-    repeats: BTreeMap<&'a FieldName, Vec<(u32, u32)>>,
+    pub(super) repeats: BTreeMap<&'a FieldName, Vec<(u32, u32)>>,
     /// The words of each field, in no order that matters.
     pub(super) words: BTreeMap<&'a FieldName, Vec<Word<'a>>>,
     pub(super) shows: BTreeMap<&'a str, BTreeMap<&'a FieldName, Shown>>,
@@ -115,6 +117,7 @@ impl<'a> Fold<'a> {
             contradicted: Vec::new(),
             copies: Vec::new(),
             echoes: 0,
+            past: BTreeSet::new(),
             depth: vec![0; count],
             time: vec![Millis(0); count],
             by_said: HashMap::default(),
@@ -227,71 +230,12 @@ impl<'a> Fold<'a> {
         self.time[at as usize] = own;
     }
 
-    /// Walks each side's line: tells words from echoes and keeps what the side shows.
-    fn walk_lines(&mut self) {
-        let mut lines: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
-        let gone = self.merged_away();
-        let past = self.past_ids(&gone);
-        for at in self.counted() {
-            let header = &self.event(at).header;
-            // A side that merges two records tells of the one that goes as deleted; the survivor is not.
-            let ended = header.kind == Kind::Delete && gone.contains(&origin_key(&header.origin));
-            if line_class(header.kind).is_some() && !ended {
-                lines.entry(&header.origin.side).or_default().push(at);
-            }
-        }
-        for (side, mut line) in lines {
-            // What was said of ids that the side has since ended is older than all it says of those it has.
-            let is_live = |at: u32| !past.contains(&origin_key(&self.event(at).header.origin));
-            line.sort_by(|a, b| is_live(*a).cmp(&is_live(*b)).then_with(|| self.compare_places(*a, *b)));
-            let took = self.took_before(&line);
-            self.learned.extend(Some((side, self.lessons(&line))).filter(|(_, lessons)| !lessons.is_empty()));
-            let mut shows = BTreeMap::new();
-            // The event of each field's newest word, if it counts.
-            let mut last: BTreeMap<&FieldName, u32> = BTreeMap::new();
-            for at in line {
-                let header = &self.event(at).header;
-                let mut own = false;
-                for (field, value) in self.event(at).words() {
-                    let echoes = may_be_ours(header) && took.contains(&(header.said_at, field, value));
-                    if echoes {
-                        continue;
-                    }
-                    let shown = shows.entry(field).or_insert_with(|| Shown::nothing(field));
-                    let repeats = shown.is_repeated_by(header, value, self.time[at as usize]);
-                    let is_own = shown.take(header, value, self.time[at as usize]);
-                    own |= is_own;
-                    match is_own {
-                        true if self.is_counted(at, field) => {
-                            self.words.entry(field).or_default().push(Word { event: at, value });
-                            last.insert(field, at);
-                        }
-                        true => {
-                            self.refused.push((at, field));
-                            last.remove(field);
-                        }
-                        false => {}
-                    }
-                    if let Some(word) = last.get(field).filter(|_| repeats && !is_own) {
-                        self.repeats.entry(field).or_default().push((at, *word));
-                    }
-                }
-                self.echoes += u32::from(!own && may_echo(header));
-            }
-            self.shows.insert(side, shows);
-        }
-    }
-
     pub(super) fn compare_places(&self, a: u32, b: u32) -> std::cmp::Ordering {
         let place = |at: u32| {
             let header = &self.event(at).header;
             (self.time[at as usize], line_class(header.kind), self.depth[at as usize], header.said_seq)
         };
         place(a).cmp(&place(b)).then_with(|| self.event(a).content().cmp(&self.event(b).content()))
-    }
-
-    fn is_counted(&self, at: u32, field: &FieldName) -> bool {
-        is_counted(self.kind, field, self.event(at), self.book)
     }
 
     /// A person's decisions are words that stand on no side's line.
@@ -348,7 +292,8 @@ impl<'a> Fold<'a> {
         }
         for (origin, mut list) in said {
             list.sort();
-            let overwritten = if as_shown { self.overwritten(&origin.side, field) } else { Vec::new() };
+            let past = self.past.contains(&origin_key(origin));
+            let overwritten = if as_shown { self.overwritten(&origin.side, past, field) } else { Vec::new() };
             let mut ours: Vec<u32> =
                 linear.iter().copied().filter(|at| self.event(*at).header.origin == *origin).collect();
             ours.sort_by_key(|at| self.time[*at as usize]);
@@ -362,11 +307,16 @@ impl<'a> Fold<'a> {
                 }
             }
         }
+        let ages: &[bool] = if self.past.is_empty() { &[false] } else { &[false, true] };
         for (side, fields) in &self.learned {
             let Some(list) = fields.get(&field) else { continue };
-            let known = before.list(list.iter().map(|(time, at)| (*time, self.carried(*at, field))));
-            for &at in linear.iter().filter(|at| *self.event(**at).header.origin.side == **side) {
-                before.learn(at, &known, self.time[at as usize]);
+            for past in ages.iter().copied() {
+                let told = list.iter().filter(|(_, teacher)| self.teaches(*teacher, past));
+                let known = before.list(told.map(|(time, at)| (*time, self.carried(*at, field))));
+                let learns = |at: &&u32| *self.event(**at).header.origin.side == **side && self.is_past(**at) == past;
+                for &at in linear.iter().filter(learns) {
+                    before.learn(at, &known, self.time[at as usize]);
+                }
             }
         }
         for (repeat, word) in self.repeats.get(&field).into_iter().flatten() {
@@ -382,7 +332,7 @@ impl<'a> Fold<'a> {
         if **field == *EXISTENCE || !self.book.may_merge(self.kind, field) {
             return false;
         }
-        let was_replaced = self.learned.keys().any(|side| !self.overwritten(side, field).is_empty());
+        let was_replaced = self.learned.keys().any(|side| !self.overwritten(side, false, field).is_empty());
         was_replaced
             && [false, true].into_iter().all(|as_shown| self.is_merged(field, &self.before_by(field, as_shown)))
     }
@@ -616,17 +566,18 @@ impl<'a> Fold<'a> {
         }
         // What a linear event knows of words not yet superseded it knows directly.
         let own = &self.event(at).header.origin;
-        let time = self.time[at as usize];
+        let (time, past) = (self.time[at as usize], self.is_past(at));
         let learned = self.learned.get(&*own.side).and_then(|fields| fields.get_key_value(&field));
         let as_shown = self.as_shown.contains(field);
-        let overwritten = if as_shown { self.overwritten(&own.side, field) } else { Vec::new() };
+        let overwritten = if as_shown { self.overwritten(&own.side, past, field) } else { Vec::new() };
         let since = overwritten[..overwritten.partition_point(|when| *when < time)].last();
         let knows = |other: u32| {
             let when = self.time[other as usize];
             let said =
                 self.event(other).header.origin == *own && when < time && since.is_none_or(|since| when >= *since);
             let told = learned.is_some_and(|(_, list)| {
-                list.iter().any(|(when, carrier)| *when < time && self.carried(*carrier, field).contains(&other))
+                let mut earlier = list.iter().filter(|(when, carrier)| *when < time && self.teaches(*carrier, past));
+                earlier.any(|(_, carrier)| self.carried(*carrier, field).contains(&other))
             });
             said || told
         };
@@ -647,11 +598,6 @@ impl<'a> Fold<'a> {
 /// Whether an event is an echo if none of its words is the side's own.
 pub(super) fn may_echo(header: &Header) -> bool {
     !header.fields.is_empty() && header.kind.is_said() && header.kind != Kind::Observe
-}
-
-/// Whether a side may say with it, once more, what a write of ours made it show.
-fn may_be_ours(header: &Header) -> bool {
-    header.kind.is_said() && header.seen.is_none() && !header.author.is_another()
 }
 
 /// Whether a statement of a side stands on no line.

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::{
     clock::Millis,
-    event::{AuthorKind, Detail, Event, Kind},
+    event::{AuthorKind, Detail, Event, Header, Kind},
     id::{FieldName, RecordId, SaidId, SideName},
     merge::{
-        fold::{Fold, Lesson, line_class, origin_key, tells_of_end},
-        record::{InFlight, Park, Record},
+        fold::{Fold, Lesson, Word, is_counted, line_class, may_echo, origin_key, tells_of_end},
+        record::{InFlight, Park, Record, Shown},
     },
     rulebook::EXISTENCE,
     value::Value,
@@ -18,6 +18,65 @@ impl<'a> Fold<'a> {
     /// The events that count.
     pub(super) fn counted(&self) -> impl Iterator<Item = u32> + '_ {
         (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize])
+    }
+
+    /// Walks each side's line: tells words from echoes and keeps what the side shows.
+    pub(super) fn walk_lines(&mut self) {
+        let mut lines: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+        let gone = self.merged_away();
+        self.past = self.past_ids(&gone);
+        for at in self.counted() {
+            let header = &self.event(at).header;
+            // A side that merges two records tells of the one that goes as deleted; the survivor is not.
+            let ended = header.kind == Kind::Delete && gone.contains(&origin_key(&header.origin));
+            if line_class(header.kind).is_some() && !ended {
+                lines.entry(&header.origin.side).or_default().push(at);
+            }
+        }
+        for (side, mut line) in lines {
+            line.sort_by(|a, b| self.is_past(*b).cmp(&self.is_past(*a)).then_with(|| self.compare_places(*a, *b)));
+            let took = self.took_before(&line);
+            self.learned.extend(Some((side, self.lessons(&line))).filter(|(_, lessons)| !lessons.is_empty()));
+            let mut shows = BTreeMap::new();
+            // The event of each field's newest word, if it counts.
+            let mut last: BTreeMap<&FieldName, u32> = BTreeMap::new();
+            let mut over: BTreeSet<SaidId> = BTreeSet::new();
+            for at in line {
+                let header = &self.event(at).header;
+                // A write that its side took before it is thought to have left is not on its way after that.
+                if header.kind == Kind::Sent && over.contains(&header.said) {
+                    continue;
+                }
+                over.extend(ended(self.event(at)));
+                let mut own = false;
+                for (field, value) in self.event(at).words() {
+                    let echoes = may_be_ours(header) && took.contains(&(header.said_at, field, value));
+                    if echoes {
+                        continue;
+                    }
+                    let shown = shows.entry(field).or_insert_with(|| Shown::nothing(field));
+                    let repeats = shown.is_repeated_by(header, value, self.time[at as usize]);
+                    let is_own = shown.take(header, value, self.time[at as usize]);
+                    own |= is_own;
+                    match is_own {
+                        true if is_counted(self.kind, field, self.event(at), self.book) => {
+                            self.words.entry(field).or_default().push(Word { event: at, value });
+                            last.insert(field, at);
+                        }
+                        true => {
+                            self.refused.push((at, field));
+                            last.remove(field);
+                        }
+                        false => {}
+                    }
+                    if let Some(word) = last.get(field).filter(|_| repeats && !is_own) {
+                        self.repeats.entry(field).or_default().push((at, *word));
+                    }
+                }
+                self.echoes += u32::from(!own && may_echo(header));
+            }
+            self.shows.insert(side, shows);
+        }
     }
 
     /// Fills in what is known of every side: its id, what it shows, which writes are on their way, what waits.
@@ -35,10 +94,9 @@ impl<'a> Fold<'a> {
         let (mergers, gone): (Vec<u32>, BTreeSet<_>) = self.mergers().into_iter().unzip();
         linked.extend(&mergers);
         linked.sort_by(|a, b| self.compare_places(*a, *b));
-        let past = self.past_ids(&gone);
         for at in linked {
             let origin = &self.event(at).header.origin;
-            if !past.contains(&origin_key(origin)) {
+            if !self.is_past(at) {
                 record.side_mut(&origin.side).link.clone_from(&origin.link);
             }
         }
@@ -125,11 +183,22 @@ impl<'a> Fold<'a> {
     }
 
     /// When a side learned of what an event tells it, by its own clock.
-    pub(super) fn told_at(&self, at: u32) -> Millis {
+    fn told_at(&self, at: u32) -> Millis {
         match self.event(at).payload.detail {
             Detail::Took { at, .. } => at,
             _ => self.time[at as usize],
         }
+    }
+
+    /// Whether an event is about one of its side's own ids that is over.
+    pub(super) fn is_past(&self, at: u32) -> bool {
+        !self.past.is_empty() && self.past.contains(&origin_key(&self.event(at).header.origin))
+    }
+
+    /// Whether an event may have taught one who spoke under an id that is over, or under one that is not: what a side was told
+    /// under the id that it has came after all that was said under those that are over, whatever its clock said.
+    pub(super) fn teaches(&self, teacher: u32, past: bool) -> bool {
+        !past || self.is_past(teacher)
     }
 
     /// What the events of a side's line tell it, field by field, by its own time: the line itself has what was said of records
@@ -150,9 +219,10 @@ impl<'a> Fold<'a> {
     ///
     /// The side's author saw what we wrote, and of the side's own earlier words only those that we had known. Of a merged
     /// field, what a write replaced unheard must not look as if he had taken it out.
-    pub(super) fn overwritten(&self, side: &str, field: &FieldName) -> Vec<Millis> {
+    pub(super) fn overwritten(&self, side: &str, past: bool, field: &FieldName) -> Vec<Millis> {
         let learned = self.learned.get(side).and_then(|fields| fields.get(&field)).into_iter().flatten();
-        let receipts = learned.filter(|(_, at)| self.event(*at).header.kind == Kind::Receipt);
+        let is_receipt = |at: u32| self.event(at).header.kind == Kind::Receipt;
+        let receipts = learned.filter(|(_, at)| is_receipt(*at) && self.teaches(*at, past));
         let mut times: Vec<Millis> = receipts.map(|(time, _)| *time).collect();
         times.sort();
         times.dedup();
@@ -179,7 +249,8 @@ impl<'a> Fold<'a> {
         }
         let mut shown = HashMap::new();
         for line in lines.values_mut() {
-            let place = |a, b| self.told_at(a).cmp(&self.told_at(b)).then_with(|| self.compare_places(a, b));
+            let when = |at| (!self.is_past(at), self.told_at(at));
+            let place = |a, b| when(a).cmp(&when(b)).then_with(|| self.compare_places(a, b));
             line.sort_by(|(a, _), (b, _)| place(*a, *b));
             let pairs = line.windows(2).map(|pair| (pair[0].1, pair[1].0));
             shown.extend(pairs.filter(|(_, at)| self.event(*at).header.seen.is_none()).map(|(value, at)| (at, value)));
@@ -272,6 +343,11 @@ impl<'a> Fold<'a> {
             }
         }
     }
+}
+
+/// Whether a side may say with it, once more, what a write of ours made it show.
+fn may_be_ours(header: &Header) -> bool {
+    header.kind.is_said() && header.seen.is_none() && !header.author.is_another()
 }
 
 /// Whether an event is about a write: it leaves, or something became of it.

@@ -3,7 +3,10 @@
 use syncline::{
     event::Event,
     id::{Place, Seq},
-    merge::{self, Advance, Existence, Heard, Line, Reason, Record, record::InFlight},
+    merge::{
+        self, Advance, Existence, Heard, Line, Reason, Record,
+        record::{Candidate, InFlight},
+    },
     rulebook::Rulebook,
 };
 
@@ -22,6 +25,14 @@ pub fn logged(events: &[Event]) -> Vec<Heard> {
 /// What the engine makes of all events together.
 pub fn folded(events: &[Event], book: &Rulebook) -> Plain {
     plain(&merge::fold(&logged(events), book).0, book)
+}
+
+/// The candidates of a field, of existence too, in the order of their rank.
+pub fn candidates(events: &[Event], book: &Rulebook, field: &str) -> Vec<String> {
+    let record = merge::fold(&logged(events), book).0;
+    let candidates = record.fields.iter().find(|of| *of.name == *field).map(|of| of.candidates.clone());
+    let told = |of: Candidate| format!("{} of {:?} at {}", of.value, of.origin, of.said_at.0);
+    candidates.into_iter().flatten().map(told).collect()
 }
 
 /// What the engine makes of the events one by one, by the short way where there is one; and how often there was.

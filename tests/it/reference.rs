@@ -344,8 +344,18 @@ impl<'a> Reading<'a> {
         let mut newest: BTreeMap<String, Newest> = BTreeMap::new();
         let mut pending: BTreeMap<String, Value> = BTreeMap::new();
         let mut own_at: BTreeMap<String, Millis> = BTreeMap::new();
+        // Where the side's clock is behind, what became of a write may stand before it: it is not on its way any more.
+        let mut done: Vec<SaidId> = Vec::new();
         for by in line {
             let event = self.told[by];
+            if event.header.kind == Kind::Sent && done.contains(&event.header.said) {
+                continue;
+            }
+            if let Detail::Fate { ends, .. } | Detail::Took { ends, .. } | Detail::Try { ends, .. } =
+                &event.payload.detail
+            {
+                done.extend(ends);
+            }
             for (field, value) in event.words() {
                 let (field, value) = (field.to_string(), value.clone());
                 let of_newest = newest.get(&field).cloned();
@@ -409,6 +419,13 @@ impl<'a> Reading<'a> {
     /// When the side learned of what a statement of ours tells it: a receipt may say that it was earlier than it stands.
     fn told_when(&self, by: usize) -> Millis {
         if let Detail::Took { at, .. } = self.told[by].payload.detail { at } else { self.time[by] }
+    }
+
+    /// Whether what was written came to one who spoke later by the side's clock: to one who spoke of a record that the side has
+    /// no more only under such a record.
+    fn came_before(&self, receipt: usize, after: usize) -> bool {
+        let is_over = |by: usize| self.is_merged_away(by) || self.is_outlived(by);
+        self.told_when(receipt) < self.time[after] && (is_over(receipt) || !is_over(after))
     }
 
     /// Whether a statement is about a side's own record that the side has merged into another.
@@ -536,16 +553,14 @@ impl<'a> Reading<'a> {
             self.told[*receipt].header.kind == Kind::Receipt
                 && self.side(*receipt) == self.side(after)
                 && self.time[before] < self.told_when(*receipt)
-                && self.told_when(*receipt) < self.time[after]
+                && self.came_before(*receipt, after)
         })
     }
 
     /// Whether a receipt, or its like, told the side of that statement before `after` spoke.
     fn learned(&self, told: &[(usize, Vec<SaidId>)], after: usize, said: SaidId) -> bool {
         told.iter().any(|(receipt, carried)| {
-            self.side(*receipt) == self.side(after)
-                && self.told_when(*receipt) < self.time[after]
-                && carried.contains(&said)
+            self.side(*receipt) == self.side(after) && self.came_before(*receipt, after) && carried.contains(&said)
         })
     }
 

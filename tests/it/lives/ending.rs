@@ -88,7 +88,7 @@ impl Life {
         let waits: Vec<usize> =
             SIDES.iter().filter_map(|(side, ..)| Some(self.house.world.engine().outbox(side).ok()?.0)).collect();
         self.watch.read(self.house.world.engine())?;
-        let told = format!("records that wait, by side: {waits:?}, at last:\n  {}", self.watch.news(12));
+        let told = format!("records that wait, by side: {waits:?}, {}", self.watch.last_said());
         Err(Failure::new("the sides come to rest", &told))
     }
 
@@ -133,7 +133,8 @@ impl Life {
             if of_two || untold || parked(EXISTENCE) {
                 return Ok(());
             }
-            let told = format!("{ids:?} is {}, {name} has {there:?}", due.existence);
+            let said = self.said_of(ids, EXISTENCE);
+            let told = format!("{ids:?} is {}, {name} has {there:?}\n{said}", due.existence);
             return Err(Failure::new("all sides have the records that live", &told));
         }
         let Some(record) = there.first() else { return Ok(()) };
@@ -144,11 +145,18 @@ impl Life {
             let value = view.as_ref().and_then(|view| view.value(field)).cloned().unwrap_or_else(Value::null);
             let empty = |value: &Value| value.is_null() || value.to_json() == "[]" || value.to_json() == "\"\"";
             if shown != value && !(empty(&shown) && empty(&value)) {
-                let told = format!("{record} {field}: {name} shows {shown}, the engine has {value}, due {told:?}");
+                let said = self.said_of(ids, field);
+                let told =
+                    format!("{record} {field}: {name} shows {shown}, the engine has {value}, due {told:?}\n{said}");
                 return Err(Failure::new("all sides show what a record is", &told));
             }
         }
         Ok(())
+    }
+
+    /// What the log holds of a field of a record, for whoever reads why a life failed.
+    fn said_of(&self, ids: &[&RecordId], field: &str) -> String {
+        self.watch.said_of(&ids.iter().copied().cloned().collect(), field)
     }
 
     /// All that users have said on records that are there to be read was heard of in the end.

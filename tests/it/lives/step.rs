@@ -251,7 +251,7 @@ impl Life {
             }
         }
         self.watch.read(self.house.world.engine())?;
-        Err(Failure::new("what is due in one moment has an end", &format!("at last:\n  {}", self.watch.news(8))))
+        Err(Failure::new("what is due in one moment has an end", &self.watch.last_said()))
     }
 
     fn wait(&mut self, chance: &mut Chance) -> String {

@@ -26,9 +26,12 @@ use syncline::{
 
 use super::{Failure, house};
 use crate::{
-    merged::folded,
+    merged,
     reference::{self, Plain},
 };
+
+/// So many events of a field a failure tells, from the first on.
+const SAID_MOST: usize = 60;
 
 /// What a side said of one field, whatever the statement's name.
 type Word = (SideName, RecordId, Millis, FieldName, Value);
@@ -181,7 +184,7 @@ impl Watch {
     }
 
     /// What the log holds of a field of a record, and of which ids it is, for whoever reads why a life failed.
-    fn said_of(&self, cluster: &BTreeSet<RecordId>, field: &str) -> String {
+    pub fn said_of(&self, cluster: &BTreeSet<RecordId>, field: &str) -> String {
         let speaks = |event: &&Event| {
             let is_tie = matches!(event.payload.detail, Detail::Other { .. });
             is_tie || event.header.fields.iter().any(|name| **name == *field)
@@ -190,8 +193,10 @@ impl Watch {
         of.sort_unstable();
         let events = of.iter().map(|at| (at, &self.events[*at])).filter(|(_, event)| speaks(event));
         let events: Vec<String> = events.map(|(at, event)| format!("  {at}: {}", print(event))).collect();
-        let folded = folded(&self.events(cluster).cloned().collect::<Vec<_>>(), &self.book);
-        format!("{}\n  folded anew: {:?}", events.join("\n"), folded.fields.get(field))
+        let (first, cut) = (events.len().min(SAID_MOST), events.len().saturating_sub(SAID_MOST));
+        let candidates = merged::candidates(&self.events(cluster).cloned().collect::<Vec<_>>(), &self.book, field);
+        let (events, candidates) = (events[..first].join("\n"), candidates.join("\n  "));
+        format!("{events}\n  and {cut} more; candidates when folded anew:\n  {candidates}")
     }
 
     /// Whether a deleted record lives on, as far as the engine knows, so that its side has it anew or will have.
@@ -271,6 +276,14 @@ impl Watch {
         let of = self.of.get(record).into_iter().flatten().map(|nth| &self.events[*nth]);
         let mut receipts = of.filter(|event| event.header.kind == Kind::Receipt && event.header.origin.side == *side);
         receipts.any(|event| event.header.said_at >= *at && event.words().any(|word| word == (field, value)))
+    }
+
+    /// The last events of the log, and all of the record and the field that the last of them is about.
+    pub fn last_said(&self) -> String {
+        let told =
+            self.events.iter().rev().find_map(|event| Some((&event.header.record, event.header.fields.first()?)));
+        let said = told.map(|(record, field)| self.said_of(&self.cluster(record), field)).unwrap_or_default();
+        format!("at last:\n  {}\nsaid of it:\n{said}", self.news(8))
     }
 
     /// The last events of the log, the newest first.
