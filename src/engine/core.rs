@@ -522,28 +522,6 @@ impl Core {
         }
     }
 
-    /// During replay: cuts a record that already holds the event of `next` back to what the checkpoint stands for.
-    pub fn cut_back(&mut self, log: &Log, id: &RecordId, next: Seq) -> Result<(), EngineError> {
-        let checkpointed = self.checkpointed;
-        if self.held.contains_key(id) {
-            return Ok(());
-        }
-        let mut held = self.load(id)?;
-        let newest = held.line.entries().last().map_or(Seq(0), |entry| entry.seq);
-        if held.record.last >= next || newest >= next || held.record.last != newest {
-            let kept = held.line.entries().iter().filter(|entry| entry.seq <= checkpointed);
-            let line = Line::from_entries(
-                kept.map(|entry| merge::line::Entry { parents: Default::default(), ..entry.clone() }).collect(),
-            );
-            let mut events = read_line(log, &self.key, &line)?;
-            self.understand_all(&mut events)?;
-            let (record, line) = if events.is_empty() { Default::default() } else { merge::fold(&events, &self.book) };
-            held.replace(record, line);
-        }
-        self.keep(id, held);
-        Ok(())
-    }
-
     /// Writes the longest unused records out when memory is over budget.
     pub fn shed(&mut self) -> Result<(), EngineError> {
         self.shed_pages()?;

@@ -1,6 +1,6 @@
 //! What happens on open: the log's tail takes effect over derived state.
 
-use super::{EngineError, core::Core, identity, stored::parse};
+use super::{EngineError, core::Core, stored::parse};
 use crate::{id::Seq, log::Log, merge::Heard};
 
 /// How many events pass between two reports of progress.
@@ -8,8 +8,7 @@ const REPORT_EVERY: u64 = 4096;
 
 /// Lets all events after the checkpoint take effect; returns how many.
 ///
-/// Records that are newer in derived state than the checkpoint says are cut back first, since places in the log's tail
-/// may have changed and totals must not count twice.
+/// No record in derived state is newer than the checkpoint: the runs that hold them are those that it names.
 ///
 /// # Errors
 /// If the log cannot be read. Damaged events end the replay where the log is damaged; the log is read-only then.
@@ -32,10 +31,6 @@ pub(super) fn replay(core: &mut Core, log: &Log, progress: &mut dyn FnMut(u64, u
                 continue;
             }
         };
-        for id in std::iter::once(&event.header.record).chain(identity::other_of(&event)) {
-            let id = core.canonical(id)?;
-            core.cut_back(log, &id, stored.seq)?;
-        }
         core.apply(log, Heard { seq: stored.seq, place: stored.place, event })?;
         done += 1;
         if done % REPORT_EVERY == 0 {

@@ -387,7 +387,8 @@ impl Shown {
             Kind::Sent => self.pending = Some(value.clone()),
             Kind::Receipt => self.show(value, true, time),
             Kind::Settled => {}
-            Kind::Observe if shows_it && is_linear => {}
+            // It was read: of a write and a word of one time this is the one that shows.
+            Kind::Observe if shows_it && is_linear => self.doubt = false,
             Kind::Observe if awaited && is_linear => self.show(value, true, time),
             Kind::Observe => {
                 self.show(value, false, time);

@@ -3,7 +3,7 @@
 use syncline::{
     event::{Author, Detail, Kind, Origin},
     field::{DeleteRule, FieldType, Rule},
-    id::RecordId,
+    id::{RecordId, Seq},
     merge::Record,
     rulebook::{EXISTENCE, Rulebook},
 };
@@ -461,6 +461,60 @@ fn what_a_side_learned_counts_from_its_time_also_where_it_has_merged_records() {
     let told = told(&telling, &rules(&[("phone", FieldType::String, Rule::LastWriteWins(None))]));
     let values: Vec<&str> = told.fields["phone"].candidates.iter().map(|(.., value)| value.as_str()).collect();
     assert_eq!(values, ["3", "1"], "she had seen what was written at 100, and not what was written at 200");
+}
+
+/// Read, a field of which a write and a word bore one time was in doubt still where the reading had been heard of before without
+/// being asked for: it was asked for again and again.
+#[test]
+fn echo_or_word_is_told_by_a_reading_whether_or_not_it_was_asked_for() {
+    let mut telling = Telling::default();
+    let first = telling.edit("portal", 100, &[("phone", "1")]);
+    telling.ours(Kind::Receipt, "crm", 150, &[("phone", "1", &[first])]);
+    telling.edit("crm", 150, &[("phone", "2")]);
+    let book = rules(&[("phone", FieldType::String, Rule::LastWriteWins(None))]);
+    let in_doubt = |telling: &Telling| {
+        told(telling, &book);
+        fold_one(telling, &book).side("crm").and_then(|state| state.shown("phone")).is_some_and(|shown| shown.doubt)
+    };
+    assert!(in_doubt(&telling));
+    telling.say(Kind::Observe, Origin::side(side("crm")), 150, Author::default(), &[("phone", "2")]);
+    assert!(!in_doubt(&telling));
+}
+
+/// The side's clock was behind, and its word of 200 was taken for the echo of a write that it had taken at 100.
+#[test]
+fn echo_ends_with_the_receipt_also_where_the_write_left_later_by_the_clock_that_it_was_dated_by() {
+    let mut telling = Telling::default();
+    let first = telling.edit("portal", 50, &[("phone", "1")]);
+    let sent = telling.ours(Kind::Sent, "crm", 170, &[("phone", "1", &[first])]);
+    telling.lines[sent].draft.detail = Detail::Try { key: "k".to_owned(), after: Seq(1), ends: Vec::new() };
+    let receipt = telling.ours(Kind::Receipt, "crm", 100, &[("phone", "1", &[first])]);
+    telling.lines[receipt].draft.detail = Detail::Fate { key: "k".to_owned(), ends: Vec::new(), reason: String::new() };
+    telling.lines[receipt].ends = vec![Named::Line(sent)];
+    telling.edit("crm", 150, &[("phone", "2")]);
+    let plain = told(&telling, &rules(&[("phone", FieldType::String, Rule::LastWriteWins(None))]));
+    assert_eq!(verdict(&plain, "phone"), "2 of 2 by only");
+    telling.edit("crm", 200, &[("phone", "1")]);
+    let plain = told(&telling, &rules(&[("phone", FieldType::String, Rule::LastWriteWins(None))]));
+    assert_eq!(
+        plain.fields["phone"].candidates.iter().map(|of| (&*of.0, of.1)).collect::<Vec<_>>(),
+        [("crm", telling.lines[4].draft.said_at.0)]
+    );
+}
+
+/// A side's users had deleted a record, and what was written to the one made in its place bore earlier times, since its clock had
+/// been set back: who had spoken under the old id was taken to have known of it.
+#[test]
+fn what_a_side_learned_under_a_new_id_nobody_knew_who_spoke_under_the_old_one() {
+    let at = |link: &str| Origin { link: Some(link.into()), ..Origin::side(side("crm")) };
+    let mut telling = Telling::default();
+    telling.say(Kind::Edit, at("1"), 500, Author::user("ana"), &[("phone", "1")]);
+    telling.say(Kind::Delete, at("1"), 510, Author::user("ana"), &[(EXISTENCE, "false")]);
+    let other = telling.edit("portal", 520, &[("phone", "2")]);
+    let receipt = telling.ours(Kind::Receipt, "crm", 100, &[(EXISTENCE, "true", &[]), ("phone", "2", &[other])]);
+    telling.lines[receipt].draft.origin = at("2");
+    let plain = told(&telling, &rules(&[("phone", FieldType::String, Rule::LastWriteWins(None))]));
+    assert_eq!(verdict(&plain, "phone"), "2 of 2 1 by last_write");
 }
 
 /// What a side showed last under an id that it has deleted since was taken for what it shows under the other one.

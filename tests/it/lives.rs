@@ -135,7 +135,7 @@ fn lives_well(seed: u64) -> Lived {
 #[test]
 fn the_laws_hold_after_every_step_of_many_lives() {
     let began = Instant::now();
-    let lived = suites::until_or_after(LONGEST, suites::cases(16, 400, 50_000), |seed| {
+    let lived = suites::until_or_after(LONGEST, suites::cases(16, 1_000, 50_000), |seed| {
         lives_well(seed);
         1
     });

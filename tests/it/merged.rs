@@ -2,10 +2,10 @@
 
 use syncline::{
     event::Event,
-    id::{Place, Seq},
+    id::{FieldName, Place, Seq},
     merge::{
         self, Advance, Existence, Heard, Line, Reason, Record,
-        record::{Candidate, InFlight},
+        record::{Candidate, InFlight, SideState},
     },
     rulebook::Rulebook,
 };
@@ -33,6 +33,18 @@ pub fn candidates(events: &[Event], book: &Rulebook, field: &str) -> Vec<String>
     let candidates = record.fields.iter().find(|of| *of.name == *field).map(|of| of.candidates.clone());
     let told = |of: Candidate| format!("{} of {:?} at {}", of.value, of.origin, of.said_at.0);
     candidates.into_iter().flatten().map(told).collect()
+}
+
+/// What each side has yet to be asked or told, as far as the events say.
+pub fn open(events: &[Event], book: &Rulebook) -> Vec<String> {
+    let record = merge::fold(&logged(events), book).0;
+    let told = |state: &SideState| {
+        let SideState { side, link, in_flight, unread, shows, .. } = state;
+        let doubts: Vec<&FieldName> = shows.iter().filter(|shown| shown.doubt).map(|shown| &shown.field).collect();
+        let link = link.as_deref().unwrap_or("no id");
+        format!("{side} {link}: under way {in_flight:?}, unread {unread:?}, in doubt {doubts:?}")
+    };
+    record.sides.iter().map(told).collect()
 }
 
 /// What the engine makes of the events one by one, by the short way where there is one; and how often there was.

@@ -194,9 +194,10 @@ impl Watch {
         let events = of.iter().map(|at| (at, &self.events[*at])).filter(|(_, event)| speaks(event));
         let events: Vec<String> = events.map(|(at, event)| format!("  {at}: {}", print(event))).collect();
         let (first, cut) = (events.len().min(SAID_MOST), events.len().saturating_sub(SAID_MOST));
-        let candidates = merged::candidates(&self.events(cluster).cloned().collect::<Vec<_>>(), &self.book, field);
-        let (events, candidates) = (events[..first].join("\n"), candidates.join("\n  "));
-        format!("{events}\n  and {cut} more; candidates when folded anew:\n  {candidates}")
+        let all: Vec<Event> = self.events(cluster).cloned().collect();
+        let (candidates, open) = (merged::candidates(&all, &self.book, field), merged::open(&all, &self.book));
+        let (events, candidates, open) = (events[..first].join("\n"), candidates.join("\n  "), open.join("\n  "));
+        format!("{events}\n  and {cut} more; candidates when folded anew:\n  {candidates}\n  sides:\n  {open}")
     }
 
     /// Whether a deleted record lives on, as far as the engine knows, so that its side has it anew or will have.
@@ -367,5 +368,6 @@ pub fn print(event: &Event) -> String {
         Detail::Other { record, .. } => format!(" and {record}"),
         _ => String::new(),
     };
-    format!("{kind} of {side}, {}{other} at {at}: {}", header.record, words.join(", "))
+    let seen = header.seen.iter().map(|seen| format!(" having seen {seen:?}")).collect::<String>();
+    format!("{kind} of {side}, {}{other} at {at}{seen}: {}", header.record, words.join(", "))
 }
