@@ -88,8 +88,23 @@ impl Life {
         let waits: Vec<usize> =
             SIDES.iter().filter_map(|(side, ..)| Some(self.house.world.engine().outbox(side).ok()?.0)).collect();
         self.watch.read(self.house.world.engine())?;
-        let told = format!("records that wait, by side: {waits:?}, {}", self.watch.last_said());
+        let told = format!("records that wait, by side: {waits:?}, {}\n{}", self.watch.last_said(), self.waiting());
         Err(Failure::new("the sides come to rest", &told))
+    }
+
+    /// The records that one of the sides has not got as they are, with all that was said of what it lacks.
+    fn waiting(&self) -> String {
+        let reader = self.house.world.engine().read(&Principal::operator());
+        let mut told = Vec::new();
+        for cluster in self.watch.clusters() {
+            for (side, ..) in SIDES {
+                let stale = cluster.first().and_then(|id| reader.staleness(id, side).ok().flatten());
+                let Some(stale) = stale.filter(|stale| stale.waits || !stale.differs.is_empty()) else { continue };
+                let fields = stale.differs.iter().map(|field| self.watch.said_of(&cluster, field));
+                told.push(format!("{side} waits for {stale:?} of\n{}", fields.collect::<Vec<_>>().join("\n")));
+            }
+        }
+        told.join("\n")
     }
 
     /// Where one side has merged two records, the others' users do so too: which of a side's own two is told what the one
