@@ -87,7 +87,7 @@ pub struct Fold<'a> {
     pub(super) repeats: BTreeMap<&'a FieldName, Vec<(u32, u32)>>,
     /// The words of each field, in no order that matters.
     pub(super) words: BTreeMap<&'a FieldName, Vec<Word<'a>>>,
-    pub(super) shows: BTreeMap<&'a str, BTreeMap<&'a FieldName, Shown>>,
+    pub(super) shows: BTreeMap<(&'a str, Option<&'a str>), BTreeMap<&'a FieldName, Shown>>,
     /// For each side and field, when the side learned of which words: time and the event that carries them.
     pub(super) learned: BTreeMap<&'a str, BTreeMap<&'a FieldName, Vec<Lesson>>>,
     /// The fields whose words build on what their side showed: those that are merged and that writes of ours replaced.

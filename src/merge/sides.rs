@@ -20,7 +20,7 @@ impl<'a> Fold<'a> {
         (0..self.heard.len() as u32).filter(|at| self.counts[*at as usize])
     }
 
-    /// Walks each side's line: tells words from echoes and keeps what the side shows.
+    /// Walks what each side said and was told under each of its own ids: tells words from echoes, and keeps what it shows.
     pub(super) fn walk_lines(&mut self) {
         let mut lines: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
         let gone = self.merged_away();
@@ -34,49 +34,77 @@ impl<'a> Fold<'a> {
             }
         }
         for (side, mut line) in lines {
+            // What was said of ids that the side has since ended is older than all it says of those it has.
             line.sort_by(|a, b| self.is_past(*b).cmp(&self.is_past(*a)).then_with(|| self.compare_places(*a, *b)));
-            let took = self.took_before(&line);
             self.learned.extend(Some((side, self.lessons(&line))).filter(|(_, lessons)| !lessons.is_empty()));
-            let mut shows = BTreeMap::new();
-            // The event of each field's newest word, if it counts.
-            let mut last: BTreeMap<&FieldName, u32> = BTreeMap::new();
-            let mut over: BTreeSet<SaidId> = BTreeSet::new();
-            for at in line {
-                let header = &self.event(at).header;
-                // A write that its side took before it is thought to have left is not on its way after that.
-                if header.kind == Kind::Sent && over.contains(&header.said) {
+            for (nth, (id, line)) in self.by_ids(side, &line).into_iter().enumerate() {
+                self.walk(side, id, &line, nth == 0);
+            }
+        }
+    }
+
+    /// What a side said and was told, in the order of its line, as it stands under each of the ids that it has; there is one
+    /// but where another side's merger has made two of its records one. What names no id, or one that is over, stands under
+    /// each of them.
+    fn by_ids(&self, side: &'a str, line: &[u32]) -> Vec<(Option<&'a str>, Vec<u32>)> {
+        let survivors = self.mergers().into_iter().map(|(at, _)| at);
+        let there = line.iter().copied().chain(survivors).map(|at| origin_key(&self.event(at).header.origin));
+        let ids = there.filter(|id| id.0 == side && !id.1.is_empty() && !self.past.contains(id)).map(|(_, id)| id);
+        let ids: BTreeSet<&str> = ids.collect();
+        if ids.len() < 2 {
+            return vec![(ids.first().copied(), line.to_vec())];
+        }
+        let of =
+            |id| line.iter().copied().filter(|at| self.is_past(*at) || stands_under(self.event(*at), id)).collect();
+        ids.into_iter().map(|id| (Some(id), of(id))).collect()
+    }
+
+    /// Walks what stands under one of a side's ids; what stands under each of them counts under the first.
+    fn walk(&mut self, side: &'a str, id: Option<&'a str>, line: &[u32], first: bool) {
+        let took = self.took_before(line);
+        let mut shows = BTreeMap::new();
+        // The event of each field's newest word, if it counts.
+        let mut last: BTreeMap<&FieldName, u32> = BTreeMap::new();
+        let mut over: BTreeSet<SaidId> = BTreeSet::new();
+        for &at in line {
+            let header = &self.event(at).header;
+            // A write that its side took before it is thought to have left is not on its way after that.
+            if header.kind == Kind::Sent && over.contains(&header.said) {
+                continue;
+            }
+            over.extend(ended(self.event(at)));
+            let counts = self.counts_under(at, id, first);
+            let mut own = false;
+            for (field, value) in self.event(at).words() {
+                let echoes = may_be_ours(header) && took.contains(&(header.said_at, field, value));
+                if echoes {
                     continue;
                 }
-                over.extend(ended(self.event(at)));
-                let mut own = false;
-                for (field, value) in self.event(at).words() {
-                    let echoes = may_be_ours(header) && took.contains(&(header.said_at, field, value));
-                    if echoes {
-                        continue;
-                    }
-                    let shown = shows.entry(field).or_insert_with(|| Shown::nothing(field));
-                    let repeats = shown.is_repeated_by(header, value, self.time[at as usize]);
-                    let is_own = shown.take(header, value, self.time[at as usize]);
-                    own |= is_own;
-                    match is_own {
-                        true if is_counted(self.kind, field, self.event(at), self.book) => {
-                            self.words.entry(field).or_default().push(Word { event: at, value });
-                            last.insert(field, at);
-                        }
-                        true => {
-                            self.refused.push((at, field));
-                            last.remove(field);
-                        }
-                        false => {}
-                    }
-                    if let Some(word) = last.get(field).filter(|_| repeats && !is_own) {
-                        self.repeats.entry(field).or_default().push((at, *word));
-                    }
+                let shown = shows.entry(field).or_insert_with(|| Shown::nothing(field));
+                let repeats = shown.is_repeated_by(header, value, self.time[at as usize]);
+                let is_own = shown.take(header, value, self.time[at as usize]);
+                own |= is_own;
+                let is_counted = is_counted(self.kind, field, self.event(at), self.book);
+                match is_own {
+                    true if is_counted => drop(last.insert(field, at)),
+                    true => drop(last.remove(field)),
+                    false => {}
                 }
-                self.echoes += u32::from(!own && may_echo(header));
+                if !counts {
+                    continue;
+                }
+                match is_own {
+                    true if is_counted => self.words.entry(field).or_default().push(Word { event: at, value }),
+                    true => self.refused.push((at, field)),
+                    false => {}
+                }
+                if let Some(word) = last.get(field).filter(|_| repeats && !is_own) {
+                    self.repeats.entry(field).or_default().push((at, *word));
+                }
             }
-            self.shows.insert(side, shows);
+            self.echoes += u32::from(counts && !own && may_echo(header));
         }
+        self.shows.insert((side, id), shows);
     }
 
     /// Fills in what is known of every side: its id, what it shows, which writes are on their way, what waits.
@@ -108,8 +136,13 @@ impl<'a> Fold<'a> {
         let connected = &self.book.newest().sides;
         for state in &mut record.sides {
             if connected.get(&state.side).is_some_and(|spec| spec.connected) || self.was_written(&state.side) {
-                let shows = self.shows.get(&*state.side).into_iter().flatten();
-                state.shows = shows.map(|(_, shown)| shown.clone()).collect();
+                let of_side = self.shows.iter().filter(|((side, _), _)| **side == *state.side);
+                let of_side: Vec<(Option<&str>, _)> = of_side.map(|((_, id), shows)| (*id, shows)).collect();
+                let shows = match of_side[..] {
+                    [(_, shows)] => Some(shows),
+                    _ => of_side.iter().find(|(id, _)| *id == state.link.as_deref()).map(|(_, shows)| *shows),
+                };
+                state.shows = shows.into_iter().flat_map(|shows| shows.values().cloned()).collect();
             }
         }
         self.fill_writes(record);
@@ -237,25 +270,35 @@ impl<'a> Fold<'a> {
 
     /// What each linear word's side showed of a field just before it, where the side's line says so.
     pub(super) fn shown_before(&self, field: &FieldName) -> HashMap<u32, &Value> {
-        let mut lines: BTreeMap<&SideName, Vec<(u32, &Value)>> = BTreeMap::new();
+        let mut lines: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
         for at in self.counted() {
             let event = self.event(at);
             // What is on its way, or was not written because it was there, shows nothing new.
             let shows =
                 !matches!(event.header.kind, Kind::Sent | Kind::Settled) && line_class(event.header.kind).is_some();
-            if let Some((_, value)) = event.words().find(|(name, _)| *name == field).filter(|_| shows) {
-                lines.entry(&event.header.origin.side).or_default().push((at, value));
+            if shows && event.header.fields.contains(field) {
+                lines.entry(&event.header.origin.side).or_default().push(at);
             }
         }
+        let value = |at: u32| self.event(at).words().find(|(name, _)| *name == field).map(|(_, value)| value);
         let mut shown = HashMap::new();
-        for line in lines.values_mut() {
+        for (side, mut line) in lines {
             let when = |at| (!self.is_past(at), self.told_at(at));
-            let place = |a, b| when(a).cmp(&when(b)).then_with(|| self.compare_places(a, b));
-            line.sort_by(|(a, _), (b, _)| place(*a, *b));
-            let pairs = line.windows(2).map(|pair| (pair[0].1, pair[1].0));
-            shown.extend(pairs.filter(|(_, at)| self.event(*at).header.seen.is_none()).map(|(value, at)| (at, value)));
+            line.sort_by(|a, b| when(*a).cmp(&when(*b)).then_with(|| self.compare_places(*a, *b)));
+            for (nth, (id, line)) in self.by_ids(side, &line).into_iter().enumerate() {
+                let pairs = line.windows(2).map(|pair| (pair[0], pair[1]));
+                let words = pairs
+                    .filter(|(_, at)| self.event(*at).header.seen.is_none() && self.counts_under(*at, id, nth == 0));
+                shown.extend(words.filter_map(|(before, at)| Some((at, value(before)?))));
+            }
         }
         shown
+    }
+
+    /// Whether an event counts under this one of the ids under which it stands; `first`: it is the first of them all.
+    fn counts_under(&self, at: u32, id: Option<&str>, first: bool) -> bool {
+        let link = self.event(at).header.origin.link.as_deref();
+        link.is_some() && link == id || first && (link.is_none() || self.is_past(at))
     }
 
     /// Whether a write of ours has left for the side, which may have lost its connector since.
@@ -348,6 +391,14 @@ impl<'a> Fold<'a> {
 /// Whether a side may say with it, once more, what a write of ours made it show.
 fn may_be_ours(header: &Header) -> bool {
     header.kind.is_said() && header.seen.is_none() && !header.author.is_another()
+}
+
+/// Whether what an event says was said or told under an id, or may have been: what names no id, and what leaves to make the
+/// record, before it has the id that it will have.
+fn stands_under(event: &Event, id: &str) -> bool {
+    let link = event.header.origin.link.as_deref();
+    let makes = || event.words().any(|(field, value)| **field == *EXISTENCE && *value == Value::bool(true));
+    link.is_none_or(|link| link == id) || event.header.kind == Kind::Sent && makes()
 }
 
 /// Whether an event is about a write: it leaves, or something became of it.

@@ -108,9 +108,9 @@ fn told<'a>(events: impl IntoIterator<Item = &'a Event>, book: &Rulebook) -> (Ve
 }
 
 /// The sides' own ids that were merged into others, as the newest statement about the two says.
-fn merged_away(told: &[&Event]) -> Vec<(SideName, String)> {
-    let mut newest: BTreeMap<BTreeSet<RecordId>, &Event> = BTreeMap::new();
-    for event in told {
+fn merged_away(told: &[&Event]) -> Vec<(usize, (SideName, String))> {
+    let mut newest: BTreeMap<BTreeSet<RecordId>, usize> = BTreeMap::new();
+    for (by, event) in told.iter().enumerate() {
         let (Kind::Link | Kind::Absorb | Kind::Unlink, Detail::Other { record, .. }) =
             (event.header.kind, &event.payload.detail)
         else {
@@ -120,16 +120,16 @@ fn merged_away(told: &[&Event]) -> Vec<(SideName, String)> {
             let kind = event.header.kind;
             (event.header.said_at, kind == Kind::Unlink, kind == Kind::Absorb, event.content())
         };
-        let known = newest.entry(BTreeSet::from([record.clone(), event.header.record.clone()])).or_insert(event);
-        if rank(event) > rank(known) {
-            *known = event;
+        let known = newest.entry(BTreeSet::from([record.clone(), event.header.record.clone()])).or_insert(by);
+        if rank(event) > rank(told[*known]) {
+            *known = by;
         }
     }
-    let ended = |event: &Event| match (event.header.kind, &event.payload.detail) {
+    let ended = |by: usize| match (told[by].header.kind, &told[by].payload.detail) {
         (Kind::Absorb, Detail::Other { record, .. }) => {
-            let side = event.header.origin.side.clone();
+            let side = told[by].header.origin.side.clone();
             let (_, link) = record.split_once(&format!("/{side}:"))?;
-            Some((side, link.to_owned()))
+            Some((by, (side, link.to_owned())))
         }
         _ => None,
     };
@@ -209,6 +209,8 @@ struct Reading<'a> {
     /// The place of each statement in side order: the greatest time, and the depth.
     time: Vec<Millis>,
     depth: Vec<usize>,
+    /// The mergers in force, of sides' own records.
+    mergers: Vec<usize>,
     /// The sides' own ids that were merged into others.
     merged_away: Vec<(SideName, String)>,
     /// Those that the sides deleted while they had another of the same record.
@@ -245,10 +247,10 @@ impl<'a> Reading<'a> {
                 depth[*after] = depth[*after].max(depth[*before] + 1);
             }
         }
-        let merged_away = merged_away(&told);
+        let (mergers, merged_away) = merged_away(&told).into_iter().unzip();
         let outlived = Vec::new();
         let mut reading =
-            Reading { told, book, named, time, depth, merged_away, outlived, relations: RefCell::default() };
+            Reading { told, book, named, time, depth, mergers, merged_away, outlived, relations: RefCell::default() };
         reading.outlived = reading.find_outlived();
         reading
     }
@@ -333,20 +335,55 @@ impl<'a> Reading<'a> {
             || self.spec(word.corrected, &word.field).counts(self.side(word.by))
     }
 
-    /// The side's line from its beginning: its words, and what it shows at the end.
+    /// A side's line from its beginning: its words, and what it shows at the end. Each of its own records that it still has is
+    /// looked at by itself, with all that may be about any of them; it shows what it shows under the one it spoke of last.
     fn walk(&self, side: &str) -> (Vec<Word>, BTreeMap<String, Newest>) {
         let mut line: Vec<usize> = (0..self.told.len()).filter(|by| **self.side(*by) == *side).collect();
         // Of a record that went into another its side tells as deleted; the other is not.
         line.retain(|by| self.told[*by].header.kind != Kind::Delete || !self.is_merged_away(*by));
         // All that was said of a record that the side has no more is older than what is said of one that it has.
-        line.sort_by_cached_key(|by| (!self.is_merged_away(*by) && !self.is_outlived(*by), self.place(*by)));
+        line.sort_by_cached_key(|by| (!self.is_over(*by), self.place(*by)));
+        let link = |by: usize| self.told[by].header.origin.link.as_deref();
+        let is_merger = |by: &usize| self.mergers.contains(by) && **self.side(*by) == *side;
+        let mergers: Vec<usize> = (0..self.told.len()).filter(is_merger).collect();
+        let on_line = |kind: Kind| speaks(kind) || matches!(kind, Kind::Sent | Kind::Receipt | Kind::Settled);
+        let there = line.iter().filter(|by| on_line(self.told[**by].header.kind)).chain(&mergers).copied();
+        let records: BTreeSet<&str> = there.filter(|by| !self.is_over(*by)).filter_map(link).collect();
+        if records.len() < 2 {
+            return self.walk_one(&line);
+        }
+        let tells = |by: &usize| speaks(self.told[*by].header.kind) || self.told[*by].header.kind == Kind::Receipt;
+        let spoke = line.iter().filter(|by| tells(by)).chain(&mergers).copied();
+        let spoke = spoke.filter(|by| link(*by).is_some() && !self.is_over(*by));
+        let last = spoke.max_by_key(|by| self.place(*by)).and_then(link);
+        let (mut words, mut shown) = (Vec::new(), BTreeMap::new());
+        for record in &records {
+            let makes = |by: usize| {
+                let event = self.told[by];
+                let alive = event.words().any(|(field, value)| **field == *EXISTENCE && *value == Value::bool(true));
+                event.header.kind == Kind::Sent && alive
+            };
+            let may_be = |by: &usize| self.is_over(*by) || link(*by).is_none_or(|of| of == *record) || makes(*by);
+            let (mut said, newest) = self.walk_one(&line.iter().copied().filter(may_be).collect::<Vec<_>>());
+            // What may be about any of them is said once.
+            said.retain(|word| link(word.by) == Some(*record) || records.first() == Some(record));
+            words.extend(said);
+            if last == Some(*record) {
+                shown = newest;
+            }
+        }
+        (words, shown)
+    }
+
+    /// What was said and told in this order: its words, and what shows at the end.
+    fn walk_one(&self, line: &[usize]) -> (Vec<Word>, BTreeMap<String, Newest>) {
         let mut words: Vec<Word> = Vec::new();
         let mut newest: BTreeMap<String, Newest> = BTreeMap::new();
         let mut pending: BTreeMap<String, Value> = BTreeMap::new();
         let mut own_at: BTreeMap<String, Millis> = BTreeMap::new();
         // Where the side's clock is behind, what became of a write may stand before it: it is not on its way any more.
         let mut done: Vec<SaidId> = Vec::new();
-        for by in line {
+        for by in line.iter().copied() {
             let event = self.told[by];
             if event.header.kind == Kind::Sent && done.contains(&event.header.said) {
                 continue;
@@ -424,14 +461,18 @@ impl<'a> Reading<'a> {
     /// Whether what was written came to one who spoke later by the side's clock: to one who spoke of a record that the side has
     /// no more only under such a record.
     fn came_before(&self, receipt: usize, after: usize) -> bool {
-        let is_over = |by: usize| self.is_merged_away(by) || self.is_outlived(by);
-        self.told_when(receipt) < self.time[after] && (is_over(receipt) || !is_over(after))
+        self.told_when(receipt) < self.time[after] && (self.is_over(receipt) || !self.is_over(after))
     }
 
     /// Whether a statement is about a side's own record that the side has merged into another.
     pub fn is_merged_away(&self, by: usize) -> bool {
         let Origin { side, link, .. } = &self.told[by].header.origin;
         link.as_ref().is_some_and(|link| self.merged_away.iter().any(|(of, gone)| of == side && gone == &**link))
+    }
+
+    /// Whether a statement is about a side's own record that the side has no more, while it has the record.
+    fn is_over(&self, by: usize) -> bool {
+        self.is_merged_away(by) || self.is_outlived(by)
     }
 
     /// Whether a statement is about a side's own record that the side has deleted, and that it has under another id.
