@@ -62,8 +62,8 @@
 //!   *linear* one is taken to know its origin's earlier words and what its side had been told ([`merge::before`]).
 //! - **Candidates**: the words on a field that happened before no other word on it. One, or several of one value: agreement.
 //!   More: concurrent, and the **rule** decides ([`merge::judge`]); the losers stay in the **verdict**.
-//! - **Shadow**: what a side shows, as far as we know. Under several ids of its own it is what it shows under those it has not
-//!   deleted. **Write**, **receipt**, **echo** (a side telling us our own write).
+//! - **Shadow**: what a side shows, as far as we know. Under several ids of its own it is what it shows under the one it spoke
+//!   of last, of those it has not deleted. **Write**, **receipt**, **echo** (a side telling us our own write, under the same id).
 //! - **Parked**: waits for a person; never dropped. **Given back**: what a side refused stands as that side shows it.
 //! - **Link**: a side's own id for a record. What a side says stands under the record of that id, `KIND/SIDE:LINK`.
 //! - **Tie**: a statement that two records are one (linked, absorbed) or two (parted); of those about one pair the newest counts.

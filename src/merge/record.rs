@@ -181,7 +181,7 @@ pub struct SideState {
     pub link: Option<Box<str>>,
     /// The newest time on its line.
     pub newest: Millis,
-    /// What it shows; kept for sides that are connected or were written to, ascending by field.
+    /// What it shows under that id; kept for sides that are connected or were written to, ascending by field.
     pub shows: Vec<Shown>,
     /// Mergers on the side since which the survivor has not been read: until then nothing is written to it.
     pub unread: Vec<SaidId>,

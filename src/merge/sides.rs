@@ -48,7 +48,8 @@ impl<'a> Fold<'a> {
     /// each of them.
     fn by_ids(&self, side: &'a str, line: &[u32]) -> Vec<(Option<&'a str>, Vec<u32>)> {
         let survivors = self.mergers().into_iter().map(|(at, _)| at);
-        let there = line.iter().copied().chain(survivors).map(|at| origin_key(&self.event(at).header.origin));
+        let spoke = line.iter().copied().filter(|at| names_id(&self.event(*at).header));
+        let there = spoke.chain(survivors).map(|at| origin_key(&self.event(at).header.origin));
         let ids = there.filter(|id| id.0 == side && !id.1.is_empty() && !self.past.contains(id)).map(|(_, id)| id);
         let ids: BTreeSet<&str> = ids.collect();
         if ids.len() < 2 {
@@ -115,7 +116,7 @@ impl<'a> Fold<'a> {
             let header = &self.event(at).header;
             let state = record.side_mut(&header.origin.side);
             state.newest = state.newest.max(self.time[at as usize]);
-            if header.origin.link.is_some() && (header.kind.is_said() || header.kind == Kind::Receipt) {
+            if names_id(header) {
                 linked.push(at);
             }
         }
@@ -391,6 +392,11 @@ impl<'a> Fold<'a> {
 /// Whether a side may say with it, once more, what a write of ours made it show.
 fn may_be_ours(header: &Header) -> bool {
     header.kind.is_said() && header.seen.is_none() && !header.author.is_another()
+}
+
+/// Whether a side is known by it to have the record under the id that it names: it speaks, or has taken a write.
+fn names_id(header: &Header) -> bool {
+    header.origin.link.is_some() && (header.kind.is_said() || header.kind == Kind::Receipt)
 }
 
 /// Whether what an event says was said or told under an id, or may have been: what names no id, and what leaves to make the

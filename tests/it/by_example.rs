@@ -463,6 +463,28 @@ fn what_a_side_learned_counts_from_its_time_also_where_it_has_merged_records() {
     assert_eq!(values, ["3", "1"], "she had seen what was written at 100, and not what was written at 200");
 }
 
+/// The echo of what was written to one of a side's two records, at the time of a write to the other, was taken for a word, and in
+/// doubt for good.
+#[test]
+fn echo_is_of_what_was_written_under_the_same_id() {
+    let at = |link: &str| Origin { link: Some(link.into()), ..Origin::side(side("crm")) };
+    let mut telling = Telling::default();
+    let first = telling.edit("portal", 100, &[("phone", "1")]);
+    let second = telling.edit("portal", 110, &[("phone", "2")]);
+    for (link, time, shown, carried) in [("1", 150, "1", first), ("2", 200, "2", second)] {
+        let receipt = telling.ours(Kind::Receipt, "crm", time, &[("phone", shown, &[carried])]);
+        telling.lines[receipt].draft.origin = at(link);
+    }
+    telling.say(Kind::Edit, at("1"), 200, Author::default(), &[("phone", "1")]);
+    let book = rules(&[("phone", FieldType::String, Rule::LastWriteWins(None))]);
+    let plain = told(&telling, &book);
+    assert_eq!(verdict(&plain, "phone"), "2 of 2 by only");
+    assert_eq!(plain.shadows["crm"]["phone"], "1", "what it shows under the id that it spoke of last");
+    telling.say(Kind::Edit, at("2"), 250, Author::default(), &[("phone", "2")]);
+    let plain = told(&telling, &book);
+    assert_eq!((verdict(&plain, "phone").as_str(), plain.shadows["crm"]["phone"].as_str()), ("2 of 2 by only", "2"));
+}
+
 /// Read, a field of which a write and a word bore one time was in doubt still where the reading had been heard of before without
 /// being asked for: it was asked for again and again.
 #[test]

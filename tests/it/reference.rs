@@ -346,16 +346,14 @@ impl<'a> Reading<'a> {
         let link = |by: usize| self.told[by].header.origin.link.as_deref();
         let is_merger = |by: &usize| self.mergers.contains(by) && **self.side(*by) == *side;
         let mergers: Vec<usize> = (0..self.told.len()).filter(is_merger).collect();
-        let on_line = |kind: Kind| speaks(kind) || matches!(kind, Kind::Sent | Kind::Receipt | Kind::Settled);
-        let there = line.iter().filter(|by| on_line(self.told[**by].header.kind)).chain(&mergers).copied();
-        let records: BTreeSet<&str> = there.filter(|by| !self.is_over(*by)).filter_map(link).collect();
+        let tells = |by: &usize| speaks(self.told[*by].header.kind) || self.told[*by].header.kind == Kind::Receipt;
+        let spoke = line.iter().filter(|by| tells(by)).chain(&mergers).copied();
+        let spoke: Vec<usize> = spoke.filter(|by| link(*by).is_some() && !self.is_over(*by)).collect();
+        let records: BTreeSet<&str> = spoke.iter().filter_map(|by| link(*by)).collect();
         if records.len() < 2 {
             return self.walk_one(&line);
         }
-        let tells = |by: &usize| speaks(self.told[*by].header.kind) || self.told[*by].header.kind == Kind::Receipt;
-        let spoke = line.iter().filter(|by| tells(by)).chain(&mergers).copied();
-        let spoke = spoke.filter(|by| link(*by).is_some() && !self.is_over(*by));
-        let last = spoke.max_by_key(|by| self.place(*by)).and_then(link);
+        let last = spoke.iter().max_by_key(|by| self.place(**by)).and_then(|by| link(*by));
         let (mut words, mut shown) = (Vec::new(), BTreeMap::new());
         for record in &records {
             let makes = |by: usize| {
