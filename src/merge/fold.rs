@@ -76,6 +76,8 @@ pub struct Fold<'a> {
     contradicted: Vec<u32>,
     copies: Vec<u32>,
     pub(super) echoes: u32,
+    /// The mergers of two of a side's records that are in force, each with the id that it ended.
+    pub(super) mergers: Vec<(u32, (&'a str, &'a str))>,
     /// The sides' own ids that are over.
     pub(super) past: BTreeSet<(&'a str, &'a str)>,
     depth: Vec<u32>,
@@ -117,6 +119,7 @@ impl<'a> Fold<'a> {
             contradicted: Vec::new(),
             copies: Vec::new(),
             echoes: 0,
+            mergers: Vec::new(),
             past: BTreeSet::new(),
             depth: vec![0; count],
             time: vec![Millis(0); count],

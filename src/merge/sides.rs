@@ -23,6 +23,7 @@ impl<'a> Fold<'a> {
     /// Walks what each side said and was told under each of its own ids: tells words from echoes, and keeps what it shows.
     pub(super) fn walk_lines(&mut self) {
         let mut lines: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+        self.mergers = self.find_mergers();
         let gone = self.merged_away();
         self.past = self.past_ids(&gone);
         for at in self.counted() {
@@ -47,7 +48,7 @@ impl<'a> Fold<'a> {
     /// but where another side's merger has made two of its records one. What names no id, or one that is over, stands under
     /// each of them.
     fn by_ids(&self, side: &'a str, line: &[u32]) -> Vec<(Option<&'a str>, Vec<u32>)> {
-        let survivors = self.mergers().into_iter().map(|(at, _)| at);
+        let survivors = self.mergers.iter().map(|(at, _)| *at);
         let spoke = line.iter().copied().filter(|at| names_id(&self.event(*at).header));
         let there = spoke.chain(survivors).map(|at| origin_key(&self.event(at).header.origin));
         let ids = there.filter(|id| id.0 == side && !id.1.is_empty() && !self.past.contains(id)).map(|(_, id)| id);
@@ -120,7 +121,7 @@ impl<'a> Fold<'a> {
                 linked.push(at);
             }
         }
-        let (mergers, gone): (Vec<u32>, BTreeSet<_>) = self.mergers().into_iter().unzip();
+        let (mergers, gone): (Vec<u32>, BTreeSet<_>) = self.mergers.iter().copied().unzip();
         linked.extend(&mergers);
         linked.sort_by(|a, b| self.compare_places(*a, *b));
         for at in linked {
@@ -153,7 +154,7 @@ impl<'a> Fold<'a> {
     /// The mergers of two of a side's records that are in force, each with the id that it ended; a side merges none but its own.
     ///
     /// Of statements about one pair of ids the newest counts: what was merged away may live again, or have become the survivor.
-    fn mergers(&self) -> Vec<(u32, (&'a str, &'a str))> {
+    fn find_mergers(&self) -> Vec<(u32, (&'a str, &'a str))> {
         let mut newest: BTreeMap<[&RecordId; 2], u32> = BTreeMap::new();
         for at in self.counted() {
             let Some(pair) = tied(self.event(at)) else { continue };
@@ -173,7 +174,7 @@ impl<'a> Fold<'a> {
 
     /// The sides' own ids that mergers ended.
     pub(super) fn merged_away(&self) -> BTreeSet<(&'a str, &'a str)> {
-        self.mergers().into_iter().map(|(_, ended)| ended).collect()
+        self.mergers.iter().map(|(_, ended)| *ended).collect()
     }
 
     /// The sides' own ids that are over: mergers ended them, which are `gone`, or they were deleted while the side has the
