@@ -3,7 +3,8 @@
 use syncline::{
     engine::EngineError,
     event::Author,
-    id::{FieldName, RecordId},
+    id::{FieldName, RecordId, SideName},
+    send::Seen,
     sim::connector::Slip,
     value::Value,
 };
@@ -320,7 +321,9 @@ fn what_was_found_gone_and_is_brought_back_lives_though_the_clock_of_its_side_is
     house.world.places[PORTAL].side().set_ahead(-200_000);
     house.world.places[PORTAL].side().delete(&mine, &ana);
     house.lose(PORTAL);
-    house.world.read_back(PORTAL, std::slice::from_ref(&mine))?;
+    let link = house.world.places[PORTAL].side().id_of(&mine);
+    let seen = Seen { found: false, link, merged: Vec::new(), fields: Vec::new(), modified: None };
+    house.world.engine().observe(&SideName::new("portal").expect("a good name"), &mine, seen)?;
     assert!(house.talk(20).is_some());
     assert_eq!(house.world.places[CRM].side().records().count(), 0, "it is deleted there too");
 
@@ -351,7 +354,9 @@ fn what_a_user_says_of_what_was_made_anew_counts_though_the_clock_of_its_side_is
     let new = house.world.places[PORTAL].side().records().next().cloned().expect("it was made anew");
     assert_ne!(new, old);
     house.world.edit("portal", &new, &ana, &set(&[("phone", "3")]));
+    let before = house.world.places[PORTAL].line.sent().writes;
     assert!(house.talk(20).is_some());
+    assert_eq!(house.world.places[PORTAL].line.sent().writes, before, "it shows what was said there");
     for (at, record) in [(PORTAL, &new), (CRM, &known)] {
         assert_eq!(house.world.places[at].side().shows(record, "phone"), Value::text("3"));
     }
