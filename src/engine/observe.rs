@@ -19,7 +19,7 @@ use crate::{
     clock::Millis,
     event::{Author, AuthorKind, Detail, Draft, Event, Header, Kind, Origin},
     id::{FieldName, RecordId, SaidId, SideName},
-    merge::{Heard, Line, Record, record::Candidate},
+    merge::{Heard, Line, Record, fold::makes, record::Candidate},
     projection,
     rulebook::EXISTENCE,
     send::{Ask, Seen, SeenField},
@@ -196,7 +196,7 @@ impl Engine {
         let sent = self.event_at(entry.seq, entry.place)?;
         // A side that chooses ids itself makes a record under one that no other reading is of.
         let was_asked = ask.about.as_ref().is_some_and(|about| about.key == write.key);
-        if core.has_own_ids(&ask.side) && is_making(&sent) && !was_asked {
+        if core.has_own_ids(&ask.side) && makes(&sent) && !was_asked {
             return Ok(None);
         }
         let ends = core.tries(&ask.record, &ask.side, Some(&write.key))?;
@@ -321,11 +321,6 @@ fn revived(events: Vec<Heard>, own: &RecordId, origin: &Origin, at: Millis) -> V
         tie_draft(Kind::Link, &survivor, own, origin.clone(), at, Author::engine(), "it lives again")
     };
     since.into_iter().map(link).collect()
-}
-
-/// Whether a write that left was to make the record.
-fn is_making(sent: &Event) -> bool {
-    sent.words().any(|(field, value)| **field == *EXISTENCE && *value == Value::bool(true))
 }
 
 fn is_about(draft: &Draft, other: &RecordId) -> bool {

@@ -33,14 +33,15 @@ pub fn advance(record: &mut Record, line: &mut Line, heard: &Heard, book: &Ruleb
     let header = &heard.event.header;
     let awaited = record.waiting.iter().any(|waiting| waiting.names.contains(&header.said));
     let set_aside = !record.contradicted.is_empty() || !record.copies.is_empty();
-    // Where a side has merged records, what is said of those that ended has a place of its own.
-    let merged = record.side(&header.origin.side).is_some_and(|state| !state.gone.is_empty());
-    // What it shows is known under one of its ids.
-    let other_id = header.origin.link.is_some()
-        && record.side(&header.origin.side).is_some_and(|state| {
-            state.link.is_some() && state.link != header.origin.link && line_class(header.kind).is_some()
-        });
-    let odd = set_aside || merged || other_id || book.is_void(&header.said) || line.find(&header.said).is_some();
+    let on_line = line_class(header.kind).is_some();
+    let under_others = record.side(&header.origin.side).is_some_and(|state| {
+        // Where a side has merged records, what is said of those that ended has a place of its own.
+        let merged = !state.gone.is_empty();
+        // What it shows is known under one of its ids.
+        let [known, named] = [&state.link, &header.origin.link];
+        merged || on_line && known.is_some() && named.is_some() && known != named
+    });
+    let odd = set_aside || under_others || book.is_void(&header.said) || line.find(&header.said).is_some();
     let wakes = !record.timed && header.seen.is_some() && matches!(header.kind, Kind::Edit | Kind::Create);
     if odd || awaited && !wakes || record.unheard.contains(&header.said) {
         return Advance::Refold;

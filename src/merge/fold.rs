@@ -64,6 +64,9 @@ pub(crate) enum WordState {
 /// When a side learned of words, on its own line, and the event that carries them.
 pub(super) type Lesson = (Millis, u32);
 
+/// One of a side's ids, and what the side shows under it, field by field.
+pub(super) type Shows<'a> = (Option<&'a str>, BTreeMap<&'a FieldName, Shown>);
+
 /// A record's events with all that follows from them together.
 pub struct Fold<'a> {
     pub(super) heard: Vec<&'a Heard>,
@@ -89,7 +92,8 @@ pub struct Fold<'a> {
     pub(super) repeats: BTreeMap<&'a FieldName, Vec<(u32, u32)>>,
     /// The words of each field, in no order that matters.
     pub(super) words: BTreeMap<&'a FieldName, Vec<Word<'a>>>,
-    pub(super) shows: BTreeMap<(&'a str, Option<&'a str>), BTreeMap<&'a FieldName, Shown>>,
+    /// What each side shows under each of its ids.
+    pub(super) shows: BTreeMap<&'a str, Vec<Shows<'a>>>,
     /// For each side and field, when the side learned of which words: time and the event that carries them.
     pub(super) learned: BTreeMap<&'a str, BTreeMap<&'a FieldName, Vec<Lesson>>>,
     /// The fields whose words build on what their side showed: those that are merged and that writes of ours replaced.
@@ -612,6 +616,11 @@ pub(super) fn is_aside(kind: Kind) -> bool {
 pub(super) fn tells_of_end(event: &Event) -> bool {
     event.header.kind != Kind::Sent
         && event.words().any(|(field, value)| **field == *EXISTENCE && *value != Value::bool(true))
+}
+
+/// Whether an event says that the record is there: of what leaves, that it is to be made.
+pub(crate) fn makes(event: &Event) -> bool {
+    event.words().any(|(field, value)| **field == *EXISTENCE && *value == Value::bool(true))
 }
 
 /// Where events of a kind stand on their side's line among events of the same time; `None`: on no line.

@@ -7,7 +7,7 @@ use crate::{
     event::{AuthorKind, Detail, Event, Header, Kind},
     id::{FieldName, RecordId, SaidId, SideName},
     merge::{
-        fold::{Fold, Lesson, Word, is_counted, line_class, may_echo, origin_key, tells_of_end},
+        fold::{Fold, Lesson, Word, is_counted, line_class, makes, may_echo, origin_key, tells_of_end},
         record::{InFlight, Park, Record, Shown},
     },
     rulebook::EXISTENCE,
@@ -86,27 +86,28 @@ impl<'a> Fold<'a> {
                 let repeats = shown.is_repeated_by(header, value, self.time[at as usize]);
                 let is_own = shown.take(header, value, self.time[at as usize]);
                 own |= is_own;
-                let is_counted = is_counted(self.kind, field, self.event(at), self.book);
                 match is_own {
-                    true if is_counted => drop(last.insert(field, at)),
-                    true => drop(last.remove(field)),
+                    true if is_counted(self.kind, field, self.event(at), self.book) => {
+                        last.insert(field, at);
+                        if counts {
+                            self.words.entry(field).or_default().push(Word { event: at, value });
+                        }
+                    }
+                    true => {
+                        last.remove(field);
+                        if counts {
+                            self.refused.push((at, field));
+                        }
+                    }
                     false => {}
                 }
-                if !counts {
-                    continue;
-                }
-                match is_own {
-                    true if is_counted => self.words.entry(field).or_default().push(Word { event: at, value }),
-                    true => self.refused.push((at, field)),
-                    false => {}
-                }
-                if let Some(word) = last.get(field).filter(|_| repeats && !is_own) {
+                if let Some(word) = last.get(field).filter(|_| counts && repeats && !is_own) {
                     self.repeats.entry(field).or_default().push((at, *word));
                 }
             }
             self.echoes += u32::from(counts && !own && may_echo(header));
         }
-        self.shows.insert((side, id), shows);
+        self.shows.entry(side).or_default().push((id, shows));
     }
 
     /// Fills in what is known of every side: its id, what it shows, which writes are on their way, what waits.
@@ -138,13 +139,11 @@ impl<'a> Fold<'a> {
         let connected = &self.book.newest().sides;
         for state in &mut record.sides {
             if connected.get(&state.side).is_some_and(|spec| spec.connected) || self.was_written(&state.side) {
-                let of_side = self.shows.iter().filter(|((side, _), _)| **side == *state.side);
-                let of_side: Vec<(Option<&str>, _)> = of_side.map(|((_, id), shows)| (*id, shows)).collect();
-                let shows = match of_side[..] {
-                    [(_, shows)] => Some(shows),
-                    _ => of_side.iter().find(|(id, _)| *id == state.link.as_deref()).map(|(_, shows)| *shows),
+                let shows = match self.shows.get(&*state.side).map_or(&[][..], Vec::as_slice) {
+                    [only] => Some(only),
+                    ids => ids.iter().find(|(id, _)| *id == state.link.as_deref()),
                 };
-                state.shows = shows.into_iter().flat_map(|shows| shows.values().cloned()).collect();
+                state.shows = shows.into_iter().flat_map(|(_, shows)| shows.values().cloned()).collect();
             }
         }
         self.fill_writes(record);
@@ -179,7 +178,7 @@ impl<'a> Fold<'a> {
 
     /// The sides' own ids that are over: mergers ended them, which are `gone`, or they were deleted while the side has the
     /// record under another.
-    pub(super) fn past_ids(&self, gone: &BTreeSet<(&'a str, &'a str)>) -> BTreeSet<(&'a str, &'a str)> {
+    fn past_ids(&self, gone: &BTreeSet<(&'a str, &'a str)>) -> BTreeSet<(&'a str, &'a str)> {
         let mut past = gone.clone();
         if !self.counted().any(|at| tells_of_end(self.event(at))) {
             return past;
@@ -238,7 +237,7 @@ impl<'a> Fold<'a> {
 
     /// What the events of a side's line tell it, field by field, by its own time: the line itself has what was said of records
     /// that were merged away first, whatever its time.
-    pub(super) fn lessons(&self, line: &[u32]) -> BTreeMap<&'a FieldName, Vec<Lesson>> {
+    fn lessons(&self, line: &[u32]) -> BTreeMap<&'a FieldName, Vec<Lesson>> {
         let mut lessons: BTreeMap<&FieldName, Vec<Lesson>> = BTreeMap::new();
         for at in line.iter().copied() {
             let header = &self.event(at).header;
@@ -265,7 +264,7 @@ impl<'a> Fold<'a> {
     }
 
     /// What writes made a side show before their receipts stand on its line, and when.
-    pub(super) fn took_before(&self, line: &[u32]) -> BTreeSet<(Millis, &'a FieldName, &'a Value)> {
+    fn took_before(&self, line: &[u32]) -> BTreeSet<(Millis, &'a FieldName, &'a Value)> {
         let took = line.iter().filter(|at| matches!(self.event(**at).payload.detail, Detail::Took { .. }));
         took.flat_map(|at| self.event(*at).words().map(|(field, value)| (self.told_at(*at), field, value))).collect()
     }
@@ -404,8 +403,7 @@ fn names_id(header: &Header) -> bool {
 /// record, before it has the id that it will have.
 fn stands_under(event: &Event, id: &str) -> bool {
     let link = event.header.origin.link.as_deref();
-    let makes = || event.words().any(|(field, value)| **field == *EXISTENCE && *value == Value::bool(true));
-    link.is_none_or(|link| link == id) || event.header.kind == Kind::Sent && makes()
+    link.is_none_or(|link| link == id) || event.header.kind == Kind::Sent && makes(event)
 }
 
 /// Whether an event is about a write: it leaves, or something became of it.

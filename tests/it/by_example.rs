@@ -9,7 +9,7 @@ use syncline::{
 };
 
 use crate::{
-    merged::{advanced, folded, logged},
+    merged::{advanced, folded, logged, record},
     reference::{Plain, fold},
     telling::{Named, Telling, rules, rules_with, shuffled, side},
 };
@@ -19,6 +19,11 @@ const DAY: i64 = 86_400_000;
 fn crm_decides() -> Rulebook {
     let authority = || Rule::Authority(side("crm"));
     rules(&[("phone", FieldType::String, authority()), ("city", FieldType::String, authority())])
+}
+
+/// Where a side speaks under an id of its own.
+fn under(of: &str, link: &str) -> Origin {
+    Origin { link: Some(link.into()), ..Origin::side(side(of)) }
 }
 
 /// Folds the telling, in several orders of arrival, as the reference and as the engine does.
@@ -37,7 +42,7 @@ fn told(telling: &Telling, book: &Rulebook) -> Plain {
 
 /// What the engine makes of the telling; for merged texts, of which the reference cannot tell.
 fn fold_one(telling: &Telling, book: &Rulebook) -> Record {
-    syncline::merge::fold(&logged(&telling.events()), book).0
+    record(&telling.events(), book)
 }
 
 /// The value, the candidates' values and the reason, in one line.
@@ -429,13 +434,12 @@ fn existence_ends_with_a_delete_by_the_side_whose_own_word_a_write_had_replaced(
 #[test]
 fn existence_ends_with_a_delete_of_what_another_of_the_sides_records_was_merged_into() {
     let merged = |merged: bool| {
-        let at = |link: &str| Origin { link: Some(link.into()), ..Origin::side(side("crm")) };
         let mut telling = Telling::default();
-        telling.say(Kind::Edit, at("2"), 100, Author::default(), &[("phone", "1")]);
-        let merger = telling.say(Kind::Absorb, at("1"), 150, Author::default(), &[]);
+        telling.say(Kind::Edit, under("crm", "2"), 100, Author::default(), &[("phone", "1")]);
+        let merger = telling.say(Kind::Absorb, under("crm", "1"), 150, Author::default(), &[]);
         let other = RecordId::new(if merged { "contact/crm:2" } else { "contact/crm:3" }).expect("good");
         telling.lines[merger].draft.detail = Detail::Other { record: other, label: "merged".to_owned() };
-        telling.say(Kind::Delete, at("1"), 200, Author::default(), &[(EXISTENCE, "false")]);
+        telling.say(Kind::Delete, under("crm", "1"), 200, Author::default(), &[(EXISTENCE, "false")]);
         told(&telling, &rules_with(&[], DeleteRule::EditWins)).existence
     };
     assert_eq!((merged(true), merged(false)), ("deleted", "alive"));
@@ -445,19 +449,18 @@ fn existence_ends_with_a_delete_of_what_another_of_the_sides_records_was_merged_
 /// the survivor: its users know of each from its own time on.
 #[test]
 fn what_a_side_learned_counts_from_its_time_also_where_it_has_merged_records() {
-    let at = |link: &str| Origin { link: Some(link.into()), ..Origin::side(side("crm")) };
     let mut telling = Telling::default();
     let late = telling.edit("portal", 10, &[("phone", "1")]);
     let early = telling.edit("billing", 20, &[("phone", "2")]);
     let receipts = [("2", 200, "1", late), ("1", 100, "2", early), ("1", 90, "2", early)];
     for (link, time, shown, carried) in receipts {
         let receipt = telling.ours(Kind::Receipt, "crm", time, &[("phone", shown, &[carried])]);
-        telling.lines[receipt].draft.origin = at(link);
+        telling.lines[receipt].draft.origin = under("crm", link);
     }
-    let merger = telling.say(Kind::Absorb, at("1"), 250, Author::default(), &[]);
+    let merger = telling.say(Kind::Absorb, under("crm", "1"), 250, Author::default(), &[]);
     let gone = RecordId::new("contact/crm:2").expect("good");
     telling.lines[merger].draft.detail = Detail::Other { record: gone, label: "merged".to_owned() };
-    telling.say(Kind::Edit, at("1"), 150, Author::user("ana"), &[("phone", "3")]);
+    telling.say(Kind::Edit, under("crm", "1"), 150, Author::user("ana"), &[("phone", "3")]);
     let told = told(&telling, &rules(&[("phone", FieldType::String, Rule::LastWriteWins(None))]));
     let values: Vec<&str> = told.fields["phone"].candidates.iter().map(|(.., value)| value.as_str()).collect();
     assert_eq!(values, ["3", "1"], "she had seen what was written at 100, and not what was written at 200");
@@ -467,20 +470,19 @@ fn what_a_side_learned_counts_from_its_time_also_where_it_has_merged_records() {
 /// doubt for good.
 #[test]
 fn echo_is_of_what_was_written_under_the_same_id() {
-    let at = |link: &str| Origin { link: Some(link.into()), ..Origin::side(side("crm")) };
     let mut telling = Telling::default();
     let first = telling.edit("portal", 100, &[("phone", "1")]);
     let second = telling.edit("portal", 110, &[("phone", "2")]);
     for (link, time, shown, carried) in [("1", 150, "1", first), ("2", 200, "2", second)] {
         let receipt = telling.ours(Kind::Receipt, "crm", time, &[("phone", shown, &[carried])]);
-        telling.lines[receipt].draft.origin = at(link);
+        telling.lines[receipt].draft.origin = under("crm", link);
     }
-    telling.say(Kind::Edit, at("1"), 200, Author::default(), &[("phone", "1")]);
+    telling.say(Kind::Edit, under("crm", "1"), 200, Author::default(), &[("phone", "1")]);
     let book = rules(&[("phone", FieldType::String, Rule::LastWriteWins(None))]);
     let plain = told(&telling, &book);
     assert_eq!(verdict(&plain, "phone"), "2 of 2 by only");
     assert_eq!(plain.shadows["crm"]["phone"], "1", "what it shows under the id that it spoke of last");
-    telling.say(Kind::Edit, at("2"), 250, Author::default(), &[("phone", "2")]);
+    telling.say(Kind::Edit, under("crm", "2"), 250, Author::default(), &[("phone", "2")]);
     let plain = told(&telling, &book);
     assert_eq!((verdict(&plain, "phone").as_str(), plain.shadows["crm"]["phone"].as_str()), ("2 of 2 by only", "2"));
 }
@@ -528,13 +530,12 @@ fn echo_ends_with_the_receipt_also_where_the_write_left_later_by_the_clock_that_
 /// been set back: who had spoken under the old id was taken to have known of it.
 #[test]
 fn what_a_side_learned_under_a_new_id_nobody_knew_who_spoke_under_the_old_one() {
-    let at = |link: &str| Origin { link: Some(link.into()), ..Origin::side(side("crm")) };
     let mut telling = Telling::default();
-    telling.say(Kind::Edit, at("1"), 500, Author::user("ana"), &[("phone", "1")]);
-    telling.say(Kind::Delete, at("1"), 510, Author::user("ana"), &[(EXISTENCE, "false")]);
+    telling.say(Kind::Edit, under("crm", "1"), 500, Author::user("ana"), &[("phone", "1")]);
+    telling.say(Kind::Delete, under("crm", "1"), 510, Author::user("ana"), &[(EXISTENCE, "false")]);
     let other = telling.edit("portal", 520, &[("phone", "2")]);
     let receipt = telling.ours(Kind::Receipt, "crm", 100, &[(EXISTENCE, "true", &[]), ("phone", "2", &[other])]);
-    telling.lines[receipt].draft.origin = at("2");
+    telling.lines[receipt].draft.origin = under("crm", "2");
     let plain = told(&telling, &rules(&[("phone", FieldType::String, Rule::LastWriteWins(None))]));
     assert_eq!(verdict(&plain, "phone"), "2 of 2 1 by last_write");
 }
@@ -542,10 +543,9 @@ fn what_a_side_learned_under_a_new_id_nobody_knew_who_spoke_under_the_old_one() 
 /// What a side showed last under an id that it has deleted since was taken for what it shows under the other one.
 #[test]
 fn minimal_a_side_shows_what_stands_under_the_id_that_it_has() {
-    let portal = |link: &str| Origin { link: Some(link.into()), ..Origin::side(side("portal")) };
     let mut telling = Telling::default();
     let mut says = |kind, link, at, words: &[(&str, &str)]| {
-        telling.say(kind, portal(link), at, Author::user("ana"), words);
+        telling.say(kind, under("portal", link), at, Author::user("ana"), words);
         let book = rules_with(&[("phone", FieldType::String, Rule::LastWriteWins(None))], DeleteRule::EditWins);
         let shown = told(&telling, &book).shadows["portal"].clone();
         let link = fold_one(&telling, &book).side("portal").and_then(|state| state.link.clone());

@@ -22,7 +22,7 @@ use syncline::{
 };
 
 use crate::{
-    merged::{folded, logged, without_merged_texts},
+    merged::{folded, record, without_merged_texts},
     orders,
     reference::{self, Plain},
     suites,
@@ -370,7 +370,7 @@ fn judged(engine: &Engine, events: &[Event]) -> Result<(), TestCaseError> {
 
 /// Whether anybody has said anything that counts.
 fn is_known(events: &[Event], book: &Rulebook) -> bool {
-    !syncline::merge::fold(&logged(events), book).0.fields.is_empty()
+    !record(events, book).fields.is_empty()
 }
 
 /// The values, texts that are merged by the engine's own fold.

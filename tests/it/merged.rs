@@ -24,12 +24,17 @@ pub fn logged(events: &[Event]) -> Vec<Heard> {
 
 /// What the engine makes of all events together.
 pub fn folded(events: &[Event], book: &Rulebook) -> Plain {
-    plain(&merge::fold(&logged(events), book).0, book)
+    plain(&record(events, book), book)
+}
+
+/// The record that the engine makes of all events together.
+pub fn record(events: &[Event], book: &Rulebook) -> Record {
+    merge::fold(&logged(events), book).0
 }
 
 /// The candidates of a field, of existence too, in the order of their rank.
 pub fn candidates(events: &[Event], book: &Rulebook, field: &str) -> Vec<String> {
-    let record = merge::fold(&logged(events), book).0;
+    let record = record(events, book);
     let candidates = record.fields.iter().find(|of| *of.name == *field).map(|of| of.candidates.clone());
     let told = |of: Candidate| format!("{} of {:?} at {}", of.value, of.origin, of.said_at.0);
     candidates.into_iter().flatten().map(told).collect()
@@ -37,7 +42,7 @@ pub fn candidates(events: &[Event], book: &Rulebook, field: &str) -> Vec<String>
 
 /// What each side has yet to be asked or told, as far as the events say.
 pub fn open(events: &[Event], book: &Rulebook) -> Vec<String> {
-    let record = merge::fold(&logged(events), book).0;
+    let record = record(events, book);
     let told = |state: &SideState| {
         let SideState { side, link, in_flight, unread, shows, .. } = state;
         let doubts: Vec<&FieldName> = shows.iter().filter(|shown| shown.doubt).map(|shown| &shown.field).collect();
