@@ -194,21 +194,18 @@ thread_local! {
     static NAMES: RefCell<HashMap<Box<str>, Arc<str>, FxBuildHasher>> = RefCell::default();
 }
 
-fn shared(text: &str) -> Arc<str> {
+fn shared(text: &str) -> Result<Arc<str>, NameError> {
     NAMES.with_borrow_mut(|names| {
         if let Some(name) = names.get(text) {
-            return name.clone();
+            return Ok(name.clone());
         }
+        check_name(text)?;
         let name: Arc<str> = text.into();
         if names.len() < NAMES_MAX {
             names.insert(text.into(), name.clone());
         }
-        name
+        Ok(name)
     })
-}
-
-fn is_shared(text: &str) -> bool {
-    NAMES.with_borrow(|names| names.contains_key(text))
 }
 
 /// Why a text cannot be a name.
@@ -358,10 +355,7 @@ impl FieldName {
     /// # Errors
     /// If it is empty, too long, or holds control characters.
     pub fn new(text: &str) -> Result<Self, NameError> {
-        if !is_shared(text) {
-            check_name(text)?;
-        }
-        Ok(FieldName(shared(text)))
+        shared(text).map(FieldName)
     }
 }
 
@@ -371,10 +365,7 @@ impl SideName {
     /// # Errors
     /// If it is empty, too long, or holds control characters.
     pub fn new(text: &str) -> Result<Self, NameError> {
-        if !is_shared(text) {
-            check_name(text)?;
-        }
-        Ok(SideName(shared(text)))
+        shared(text).map(SideName)
     }
 }
 

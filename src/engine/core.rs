@@ -327,8 +327,9 @@ impl Core {
             self.refold_held(log, record, before, Some(heard))?;
         } else {
             let after = held.share();
-            let bytes = held.measure();
-            self.held_bytes = self.held_bytes + bytes - std::mem::replace(&mut held.bytes, bytes);
+            let bytes = held.bytes;
+            held.reckon_more(&heard.event);
+            self.held_bytes = self.held_bytes - bytes + held.bytes;
             self.adjust(before, after);
         }
         let matches = self.keys_of(record);
@@ -484,7 +485,7 @@ impl Core {
     }
 
     fn keep(&mut self, id: &RecordId, mut held: Box<Held>) {
-        held.bytes = held.measure();
+        held.reckon();
         self.held_bytes += held.bytes;
         self.held.insert(id.clone(), held);
     }

@@ -4,10 +4,17 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::parked::holds;
 use crate::{
+    event::Event,
     id::FieldName,
     merge::{self, Advance, Candidate, Existence, Field, Heard, Line, Record},
     rulebook::Rulebook,
 };
+
+/// What a candidate takes beside its value: the words of an event share what they have in common, and most events still have
+/// a word or two.
+const CANDIDATE_BYTES: usize = 180;
+/// A record is reckoned in full again when it has grown by one of so many events.
+const WALKED_SHARE: usize = 16;
 
 /// A record in memory.
 pub(super) struct Held {
@@ -22,11 +29,13 @@ pub(super) struct Held {
     share: Option<Share>,
     /// About how many bytes it takes, as they count into the engine's budget.
     pub bytes: usize,
+    /// How many events it had when they were last reckoned in full.
+    reckoned: usize,
 }
 
 impl Held {
     pub fn new(record: Record, line: Line, dirty: bool) -> Box<Self> {
-        Box::new(Held { record: record.into(), line: line.into(), dirty, used: 0, share: None, bytes: 0 })
+        Box::new(Held { record: record.into(), line: line.into(), dirty, used: 0, share: None, bytes: 0, reckoned: 0 })
     }
 
     /// Takes an event in.
@@ -47,10 +56,25 @@ impl Held {
         *self.share.get_or_insert_with(|| Share::of(record))
     }
 
-    /// About how many bytes it takes: the allocations that there are many of.
-    pub fn measure(&self) -> usize {
-        // The words of an event share what they have in common, and most events still have a word or two.
-        let candidate = |one: &Candidate| 180 + one.value.as_bytes().len() + one.known.len() * 96;
+    /// Reckons about how many bytes it takes.
+    pub fn reckon(&mut self) {
+        self.bytes = self.measure();
+        self.reckoned = self.line.len();
+    }
+
+    /// As [`Held::reckon`], after one more event. A long line is walked now and then; until then what comes is added.
+    pub fn reckon_more(&mut self, event: &Event) {
+        let len = self.line.len();
+        if len - self.reckoned > len / WALKED_SHARE {
+            return self.reckon();
+        }
+        let words: usize = event.words().map(|(_, value)| CANDIDATE_BYTES + value.as_bytes().len()).sum();
+        self.bytes += words + Line::ENTRY_BYTES;
+    }
+
+    /// The allocations that there are many of.
+    fn measure(&self) -> usize {
+        let candidate = |one: &Candidate| CANDIDATE_BYTES + one.value.as_bytes().len() + one.known.len() * 96;
         let field = |field: &Field| 90 + field.candidates.iter().map(candidate).sum::<usize>();
         let shows: usize = self.record.sides.iter().map(|state| 250 + state.shows.len() * 140).sum();
         600 + self.line.bytes() + self.record.fields.iter().map(field).sum::<usize>() + shows

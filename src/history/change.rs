@@ -133,7 +133,7 @@ impl Reader {
 
 /// The events by corrected time, but none before what it names.
 fn told_order(story: &Story, events: &[Heard]) -> Vec<usize> {
-    let parents = |at: usize| &story.line.entries()[at].parents;
+    let parents = |at: usize| story.line.parents(at as u32);
     let mut above: Vec<Vec<usize>> = vec![Vec::new(); events.len()];
     let mut missing: Vec<usize> = (0..events.len()).map(|at| parents(at).len()).collect();
     for at in 0..events.len() {

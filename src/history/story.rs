@@ -152,9 +152,8 @@ impl Reader {
 
     fn after(&self, now: Story, last: Seq) -> Result<Option<Story>, EngineError> {
         let mut book = self.book_after(last)?;
-        let known = now.line.entries().iter().filter(|entry| entry.seq <= last).cloned();
-        let known = known.map(|entry| merge::line::Entry { parents: Default::default(), ..entry });
-        let line = Line::from_entries(known.collect());
+        let known = now.line.entries().iter().filter(|entry| entry.seq <= last);
+        let line = Line::of(known.map(|entry| (*entry, Default::default())).collect());
         let (ids, events) = read(self, &line)?;
         for heard in events.iter().filter(|heard| now.book.is_void(&heard.event.header.said)) {
             if self.engine.voided_by(&heard.event)?.is_some_and(|by| by <= last) {

@@ -47,7 +47,7 @@ pub fn advance(record: &mut Record, line: &mut Line, heard: &Heard, book: &Ruleb
         return Advance::Refold;
     }
     let Some(parents) = parents(record, line, header) else {
-        let entry = push(record, line, heard, Parents::new());
+        let entry = push(record, line, heard, &[]);
         record.waiting.push(Waiting::new(entry, &heard.event));
         return Advance::Done;
     };
@@ -62,7 +62,7 @@ pub fn advance(record: &mut Record, line: &mut Line, heard: &Heard, book: &Ruleb
         Kind::Delete | Kind::Restore | Kind::Refused | Kind::Parked | Kind::Released => Advance::Refold,
         Kind::Link | Kind::Unlink | Kind::Absorb => Advance::Refold,
         Kind::Associate | Kind::Dissociate | Kind::Manifest | Kind::Clock => {
-            push(record, line, heard, parents);
+            push(record, line, heard, &parents);
             record.aside = record.aside.max(Some(header.said_at));
             Advance::Done
         }
@@ -108,9 +108,9 @@ impl Slot {
 
     fn fill(self, record: &mut Record, line: &mut Line, heard: &Heard) -> u32 {
         match self {
-            Slot::New(parents) => push(record, line, heard, parents),
+            Slot::New(parents) => push(record, line, heard, &parents),
             Slot::Waited(entry, parents) => {
-                line.link(entry, parents);
+                line.link(entry, &parents);
                 entry
             }
         }
@@ -132,9 +132,9 @@ fn parents(record: &Record, line: &Line, header: &Header) -> Option<Parents> {
     Some(parents)
 }
 
-fn push(record: &mut Record, line: &mut Line, heard: &Heard, parents: Parents) -> u32 {
+fn push(record: &mut Record, line: &mut Line, heard: &Heard, parents: &[u32]) -> u32 {
     record.last = heard.seq;
-    line.push(Entry { said: heard.event.header.said, seq: heard.seq, place: heard.place, parents })
+    line.push(Entry { said: heard.event.header.said, seq: heard.seq, place: heard.place }, parents)
 }
 
 /// Takes words of a side or a person.
@@ -212,7 +212,10 @@ fn carry_out(record: &mut Record, superseded: &[u32], name: &FieldName, new: Can
     field.merged = None;
     match superseded {
         [] => judge::insert(&mut field.candidates, new, book),
-        [only] if field.candidates.len() == 1 => field.candidates[*only as usize] = new,
+        // Mostly the newest is followed by a newer one: then none of the others moves.
+        [only] if judge::fits(&field.candidates, *only as usize, &new, book) => {
+            field.candidates[*only as usize] = new;
+        }
         _ => {
             let mut place = 0;
             field.candidates.retain(|_| {
@@ -339,7 +342,7 @@ fn report(record: &mut Record, line: &mut Line, heard: &Heard, book: &Rulebook) 
         return Advance::Refold;
     }
     let Some(mut in_flight) = still_open(record, line, &heard.event) else { return Advance::Refold };
-    let entry = push(record, line, heard, Parents::new());
+    let entry = push(record, line, heard, &[]);
     touch(record, header);
     let state = record.side_mut(&header.origin.side);
     if let (Kind::Sent, Some(key)) = (header.kind, heard.event.payload.detail.write_key()) {

@@ -592,13 +592,11 @@ impl<'a> Fold<'a> {
     }
 
     pub(super) fn line(&self) -> Line {
-        let entry = |(heard, parents): (&&Heard, &Vec<u32>)| Entry {
-            said: heard.event.header.said,
-            seq: heard.seq,
-            place: heard.place,
-            parents: parents.as_slice().into(),
+        let entry = |(heard, parents): (&&Heard, &Vec<u32>)| {
+            let entry = Entry { said: heard.event.header.said, seq: heard.seq, place: heard.place };
+            (entry, parents.as_slice().into())
         };
-        Line::from_entries(self.heard.iter().zip(&self.named).map(entry).collect())
+        Line::of(self.heard.iter().zip(&self.named).map(entry).collect())
     }
 }
 

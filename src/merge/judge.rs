@@ -117,6 +117,13 @@ fn newer(a: &Candidate, b: &Candidate, book: &Rulebook) -> Ordering {
     corrected(a, book).cmp(&corrected(b, book)).then_with(|| plain(a).cmp(&plain(b)))
 }
 
+/// Whether a new word can take the place of one of the candidates without leaving their rank order.
+pub fn fits(candidates: &[Candidate], at: usize, new: &Candidate, book: &Rulebook) -> bool {
+    let (before, after) = (&candidates[..at], &candidates[at + 1..]);
+    before.last().is_none_or(|other| newer(other, new, book) == Ordering::Greater)
+        && after.first().is_none_or(|other| newer(other, new, book) != Ordering::Greater)
+}
+
 /// Puts one more candidate among others that are in rank order.
 pub fn insert(candidates: &mut Vec<Candidate>, new: Candidate, book: &Rulebook) {
     let at = candidates.partition_point(|other| newer(other, &new, book) == Ordering::Greater);

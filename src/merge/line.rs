@@ -5,6 +5,8 @@
 //! chain of any length is crossed in a logarithmic number of steps, and only events that name several
 //! parents fan out.
 
+use std::collections::BTreeMap;
+
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 
@@ -13,12 +15,14 @@ use crate::id::{Place, SaidId, Seq};
 const NONE: u32 = u32::MAX;
 /// Lines up to this length are searched from the newest end instead of through a map.
 const SCAN_MAX: usize = 32;
+/// What an entry that names several takes more than others, beside what it names.
+const SEVERAL_BYTES: usize = 48;
 
 /// Entries that an event names as seen: hardly ever more than four, which take no memory of their own.
 pub type Parents = SmallVec<[u32; 4]>;
 
-/// What the record keeps of one of its events.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What the record keeps of one of its events, beside what it names as seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// What was said.
     pub said: SaidId,
@@ -26,8 +30,6 @@ pub struct Entry {
     pub seq: Seq,
     /// Where its bytes are.
     pub place: Place,
-    /// The entries that it names as seen; empty too for one that waits.
-    pub parents: Parents,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -44,15 +46,22 @@ struct Reach {
     fan: u32,
 }
 
+/// The reach of what names nothing.
+const ROOT: Reach = Reach { depth: 0, height: 0, first: NONE, jump: NONE, fan: NONE };
+
 /// All events of a record. Equal lines hold the same entries in the same order.
 #[derive(Clone, Debug, Default)]
 pub struct Line {
     entries: Vec<Entry>,
     reach: Vec<Reach>,
+    /// Whether any entry names this one as seen.
+    named: Vec<bool>,
+    /// All parents of the entries that name several.
+    several: BTreeMap<u32, Box<[u32]>>,
+    /// How many parents those are.
+    in_several: usize,
     /// The newest entry of each saying; empty on a short line.
     by_said: HashTable<u32>,
-    /// How many parents lie in memory of their own.
-    spilled: usize,
 }
 
 /// What was said is a hash already.
@@ -61,37 +70,33 @@ fn hash_of(said: &SaidId) -> u64 {
     u64::from_le_bytes(*first)
 }
 
-/// How many of these parents lie in memory of their own.
-fn spilled(parents: &Parents) -> usize {
-    if parents.spilled() { parents.len() } else { 0 }
-}
-
 impl PartialEq for Line {
     fn eq(&self, other: &Self) -> bool {
-        self.entries == other.entries
+        self.entries == other.entries && (0..self.len() as u32).all(|at| self.parents(at) == other.parents(at))
     }
 }
 
 impl Line {
-    /// A line of these entries; a parent may stand before or after those that name it, but in no cycle.
-    pub fn from_entries(entries: Vec<Entry>) -> Self {
-        let spilled = entries.iter().map(|entry| spilled(&entry.parents)).sum();
-        let mut line = Line { entries, spilled, ..Line::default() };
+    /// A line of these entries and what they name; a parent may stand before or after those that name it, but in no cycle.
+    pub fn of(entries: Vec<(Entry, Parents)>) -> Self {
+        let (entries, parents): (Vec<Entry>, Vec<Parents>) = entries.into_iter().unzip();
+        let (reach, named) = (vec![ROOT; entries.len()], vec![false; entries.len()]);
+        let mut line = Line { entries, reach, named, ..Line::default() };
         if line.entries.len() > SCAN_MAX {
             (0..line.entries.len() as u32).for_each(|at| line.note(at));
         }
-        line.reach = vec![Reach { depth: 0, height: 0, first: NONE, jump: NONE, fan: NONE }; line.entries.len()];
         let mut done = vec![false; line.entries.len()];
         let mut todo: Vec<u32> = Vec::new();
         for start in 0..line.entries.len() as u32 {
             todo.push(start);
             while let Some(&at) = todo.last() {
-                let open = line.entries[at as usize].parents.iter().find(|parent| !done[**parent as usize]);
+                let own = &parents[at as usize];
+                let open = own.iter().find(|parent| !done[**parent as usize]);
                 match open {
                     Some(parent) if !done[at as usize] => todo.push(*parent),
                     _ => {
                         if !std::mem::replace(&mut done[at as usize], true) {
-                            line.reach[at as usize] = line.reach_of(at);
+                            line.link(at, own);
                         }
                         todo.pop();
                     }
@@ -116,6 +121,16 @@ impl Line {
         self.entries.is_empty()
     }
 
+    /// What an entry names as seen; nothing either while it waits.
+    pub fn parents(&self, at: u32) -> &[u32] {
+        let reach = &self.reach[at as usize];
+        match reach.first {
+            NONE => &[],
+            _ if reach.fan == at => &self.several[&at],
+            _ => std::slice::from_ref(&reach.first),
+        }
+    }
+
     /// The newest entry that says this.
     pub fn find(&self, said: &SaidId) -> Option<u32> {
         if self.entries.len() <= SCAN_MAX {
@@ -135,30 +150,35 @@ impl Line {
         }
     }
 
+    /// What an entry takes in memory.
+    pub const ENTRY_BYTES: usize = size_of::<Entry>() + size_of::<Reach>() + size_of::<bool>();
+
     /// About how many bytes it takes in memory.
     pub fn bytes(&self) -> usize {
-        self.entries.capacity() * size_of::<Entry>()
-            + self.reach.capacity() * size_of::<Reach>()
+        self.entries.capacity() * Self::ENTRY_BYTES
             + self.by_said.capacity() * 6
-            + self.spilled * size_of::<u32>()
+            + self.several.len() * SEVERAL_BYTES
+            + self.in_several * size_of::<u32>()
     }
 
     /// Adds an event; its parents are earlier entries or none.
-    pub fn push(&mut self, entry: Entry) -> u32 {
+    pub fn push(&mut self, entry: Entry, parents: &[u32]) -> u32 {
         let at = self.entries.len() as u32;
         if self.entries.len() == self.entries.capacity() {
             // Most of what records take in memory are long lines: no more than a fifth of one is room to grow.
             let room = self.entries.len() / 4 + 2;
             self.entries.reserve_exact(room);
             self.reach.reserve_exact(room);
+            self.named.reserve_exact(room);
         }
-        self.spilled += spilled(&entry.parents);
         self.entries.push(entry);
+        self.reach.push(ROOT);
+        self.named.push(false);
         if self.entries.len() > SCAN_MAX {
             let first = if self.by_said.is_empty() { 0 } else { at };
             (first..=at).for_each(|at| self.note(at));
         }
-        self.reach.push(self.reach_of(at));
+        self.link(at, parents);
         at
     }
 
@@ -167,20 +187,19 @@ impl Line {
         self.entries.binary_search_by_key(&seq, |entry| entry.seq).ok().map(|at| at as u32)
     }
 
-    /// Gives an entry that nobody names as a parent yet its own parents, which may stand later in the line.
-    pub fn link(&mut self, at: u32, parents: Parents) {
-        self.spilled += spilled(&parents);
-        let before = std::mem::replace(&mut self.entries[at as usize].parents, parents);
-        self.spilled -= spilled(&before);
-        self.reach[at as usize] = self.reach_of(at);
+    /// Gives an entry that has no parents, and that nobody names as one yet, its own, which may stand later in the line.
+    pub fn link(&mut self, at: u32, parents: &[u32]) {
+        self.reach[at as usize] = self.reach_of(at, parents);
+        parents.iter().for_each(|parent| self.named[*parent as usize] = true);
+        if parents.len() > 1 {
+            self.in_several += parents.len();
+            self.several.insert(at, parents.into());
+        }
     }
 
-    fn reach_of(&self, at: u32) -> Reach {
-        let parents = &self.entries[at as usize].parents;
+    fn reach_of(&self, at: u32, parents: &[u32]) -> Reach {
+        let Some(&first) = parents.first() else { return ROOT };
         let depth = parents.iter().map(|parent| self.reach[*parent as usize].depth + 1).max().unwrap_or(0);
-        let Some(&first) = parents.first() else {
-            return Reach { depth, height: 0, first: NONE, jump: NONE, fan: NONE };
-        };
         let below = self.reach[first as usize];
         let jump = match below.jump {
             NONE => first,
@@ -197,6 +216,10 @@ impl Line {
 
     /// Whether `old` is `new` itself or among what `new` had seen by name.
     pub fn saw(&self, new: u32, old: u32) -> bool {
+        // Most of what stays in question for long was seen by nobody.
+        if !self.named[old as usize] {
+            return new == old;
+        }
         let due = self.reach[old as usize];
         if self.reach[new as usize].depth < due.depth {
             return false;
@@ -219,7 +242,7 @@ impl Line {
             let mut fan = self.reach[start as usize].fan;
             while fan != NONE && self.reach[fan as usize].depth > due.depth && !fanned.contains(&fan) {
                 fanned.push(fan);
-                let parents = &self.entries[fan as usize].parents;
+                let parents = self.parents(fan);
                 todo.extend(&parents[1..]);
                 fan = self.reach[parents[0] as usize].fan;
             }
@@ -246,13 +269,11 @@ mod tests {
     use super::*;
 
     fn line(parents: &[Vec<u32>]) -> Line {
-        let entry = |(at, parents): (usize, &Vec<u32>)| Entry {
-            said: SaidId([at as u8; 16]),
-            seq: Seq(at as u64 + 1),
-            place: Place(0),
-            parents: parents.as_slice().into(),
+        let entry = |(at, parents): (usize, &Vec<u32>)| {
+            let entry = Entry { said: SaidId([at as u8; 16]), seq: Seq(at as u64 + 1), place: Place(0) };
+            (entry, parents.as_slice().into())
         };
-        Line::from_entries(parents.iter().enumerate().map(entry).collect())
+        Line::of(parents.iter().enumerate().map(entry).collect())
     }
 
     fn naive(parents: &[Vec<u32>], new: u32, old: u32) -> bool {
@@ -280,6 +301,12 @@ mod tests {
         #[test]
         fn saw_equals_a_plain_walk(parents in some_parents()) {
             let line = line(&parents);
+            let mut pushed = Line::default();
+            for (at, own) in parents.iter().enumerate() {
+                prop_assert_eq!(line.parents(at as u32), &own[..]);
+                pushed.push(line.entries()[at], own);
+            }
+            prop_assert_eq!(&pushed, &line);
             for new in 0..parents.len() as u32 {
                 for old in 0..parents.len() as u32 {
                     prop_assert_eq!(line.saw(new, old), naive(&parents, new, old), "{} saw {}", new, old);

@@ -20,7 +20,7 @@ use crate::{
     codec::{self, CodecError},
     id::{RecordId, SideName},
     log::disk::Disk,
-    merge::{Line, Record, line::Entry},
+    merge::{Line, Record},
     state::checkpoint::{Checkpoint, LAYOUT},
 };
 
@@ -201,7 +201,7 @@ impl Store {
     pub fn record(&self, id: &str) -> Result<Option<Record>, StateError> {
         let Some(bytes) = self.get(id)? else { return Ok(None) };
         let (record, line) = halves(id, &bytes)?;
-        packed::record(record, &entries_of(id, line)?).map(Some).map_err(|source| unread(id, source))
+        packed::record(record, line_of(id, line)?.entries()).map(Some).map_err(|source| unread(id, source))
     }
 
     /// A record's line.
@@ -210,7 +210,7 @@ impl Store {
     /// As [`Store::record`].
     pub fn line(&self, id: &str) -> Result<Option<Line>, StateError> {
         let Some(bytes) = self.get(id)? else { return Ok(None) };
-        Ok(Some(Line::from_entries(entries_of(id, halves(id, &bytes)?.1)?)))
+        Ok(Some(line_of(id, halves(id, &bytes)?.1)?))
     }
 
     /// A record's resolved state with its line.
@@ -220,9 +220,9 @@ impl Store {
     pub fn whole(&self, id: &str) -> Result<Option<(Record, Line)>, StateError> {
         let Some(bytes) = self.get(id)? else { return Ok(None) };
         let (record, line) = halves(id, &bytes)?;
-        let entries = entries_of(id, line)?;
-        let record = packed::record(record, &entries).map_err(|source| unread(id, source))?;
-        Ok(Some((record, Line::from_entries(entries))))
+        let line = line_of(id, line)?;
+        let record = packed::record(record, line.entries()).map_err(|source| unread(id, source))?;
+        Ok(Some((record, line)))
     }
 
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StateError> {
@@ -461,8 +461,8 @@ pub(super) fn decode<T: serde::de::DeserializeOwned>(name: &str, bytes: &[u8]) -
     codec::decode(bytes).map_err(|source| unread(name, source))
 }
 
-fn entries_of(name: &str, bytes: &[u8]) -> Result<Vec<Entry>, StateError> {
-    packed::entries(bytes).ok_or_else(|| unread(name, CodecError::NotCanonical))
+fn line_of(name: &str, bytes: &[u8]) -> Result<Line, StateError> {
+    packed::line(bytes).ok_or_else(|| unread(name, CodecError::NotCanonical))
 }
 
 fn unread(name: &str, source: CodecError) -> StateError {
