@@ -1,8 +1,12 @@
 //! Records that records name: what a side says of them stays, what it means follows links, partings and mergers.
 
-use syncline::event::Author;
+use syncline::{
+    clock::{Clock, Millis},
+    event::Author,
+    send::{Outcome, Receipt, Seen, SeenField},
+};
 
-use super::desk::{Desk, id, list, text};
+use super::desk::{Desk, field, id, list, side, text};
 
 /// A contact on both sides, and a company that each side has by itself.
 fn two_companies() -> Desk {
@@ -81,6 +85,41 @@ fn a_field_waits_for_what_it_names_and_the_rest_does_not() {
     assert_eq!(Desk::words(&write)["firms"], "[\"company/crm:8\"]");
     desk.takes(write, None);
     assert!(desk.writes("crm").is_empty());
+}
+
+#[test]
+fn a_reading_that_began_before_a_write_of_what_stands_beside_the_record_says_nothing_of_it() {
+    let mut desk = two_companies();
+    desk.engine()
+        .link(&id("company/crm:7"), &id("company/portal:o"), Author::user("eva"), "one firm")
+        .expect("it is said");
+    desk.settles();
+    desk.says("contact/portal:a", 49_990_000, &[("firms", list(&["company/portal:o"]))]);
+    let write = desk.writes("crm").into_iter().find(|write| write.record.kind() == "contact").expect("it is due");
+    let before = desk.clock.now();
+    desk.clock.advance(5_000);
+    // The record's own time does not move with what stands beside it.
+    let receipt = Receipt { at: Some(Millis(1_000)), beside: vec![field("firms")], ..Receipt::default() };
+    desk.engine().outcome(vec![(write, Outcome::Applied(receipt))]).expect("it is told");
+    desk.clock.advance(5_000);
+    let reads = |asked: Millis| {
+        let plain = SeenField::plain(field("firms"), list(&[]), None);
+        let seen = Seen {
+            found: true,
+            link: Some("1".into()),
+            fields: vec![SeenField { asked: Some(asked), ..plain }],
+            modified: Some(Millis(1_000)),
+            merged: Vec::new(),
+        };
+        desk.engine().observe(&side("crm"), &id("contact/crm:1"), seen).expect("it is told");
+    };
+    reads(before);
+    assert_eq!(desk.value("contact/crm:1", "firms"), list(&["company/crm:7"]), "it was read too early to be seen");
+    assert!(desk.writes("crm").is_empty() && desk.writes("portal").is_empty(), "both show it");
+    reads(desk.clock.now());
+    assert_eq!(desk.value("contact/crm:1", "firms"), list(&[]), "somebody has taken it away since");
+    desk.settles();
+    desk.assert_rebuilds();
 }
 
 #[test]
