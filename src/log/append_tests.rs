@@ -87,7 +87,12 @@ fn segments_roll_and_sealed_ones_never_change() {
     assert_eq!(recovery, Default::default());
     assert_eq!(check(&log), 120);
     assert!(log.scan(Seq(77)).map(|stored| stored.expect("sound").seq.0).eq(77..=120));
+    disk.plan_bad_read(1);
     assert!(log.scan(Seq(121)).next().is_none());
+    assert!(
+        matches!(log.find(Seq(121)), Err(LogError::Io { .. })),
+        "that there is nothing more was told without a read"
+    );
     assert!(matches!(log.find(Seq(121)), Err(LogError::NoSeq { .. })));
     log.wait(append(&log, 9).expect("appended")).expect("durable");
     assert_eq!(log.bytes(), disk.seg_bytes(), "the mark of the clean close went when the next segment began");

@@ -104,7 +104,11 @@ impl Log {
     /// as a whole: of one with a damaged payload the others may still be had by [`Log::find`] and [`Log::read`].
     pub fn scan(&self, from: Seq) -> Scan {
         let mut spans = self.segments.spans();
-        let skipped = spans.partition_point(|span| span.first <= from).saturating_sub(1);
+        // To find a place in a segment all heads before it are read: not for nothing, which is what follows a clean close.
+        let skipped = match from > self.durable() {
+            true => spans.len(),
+            false => spans.partition_point(|span| span.first <= from).saturating_sub(1),
+        };
         spans.drain(..skipped);
         Scan::over(Arc::clone(&self.segments), spans, from)
     }
