@@ -78,6 +78,11 @@ impl Checkpoint {
         codec::decode::<Checkpoint>(body).ok().filter(|checkpoint| checkpoint.layout == LAYOUT)
     }
 
+    /// Whether a state directory has a checkpoint, of whatever kind, as far as can be told.
+    pub fn may_be_in(disk: &dyn Disk, dir: &Path) -> bool {
+        disk.list(dir).map_or(true, |names| names.iter().any(|name| name == FILE))
+    }
+
     /// Removes the checkpoint of a state directory, if there is one.
     ///
     /// # After a crash

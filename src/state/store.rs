@@ -57,7 +57,7 @@ pub enum StateError {
 pub enum Opened {
     /// State up to a checkpoint.
     At(Box<Checkpoint>),
-    /// Nothing usable: all has to be made from the log. If old state could not be opened, where it was put aside.
+    /// Nothing usable: all has to be made from the log. If state with a checkpoint could not be opened, where it was put aside.
     Nothing {
         /// The old directory's new name.
         aside: Option<PathBuf>,
@@ -99,7 +99,6 @@ impl Store {
     /// If not even an empty one can be made.
     pub fn open(disk: Arc<dyn Disk>, dir: &Path, memory: Memory) -> Result<(Self, Opened), StateError> {
         let checkpoint = Checkpoint::read(&*disk, dir);
-        let fresh = checkpoint.is_none() && !dir.exists();
         if let Some(checkpoint) = checkpoint {
             match Self::open_at(&disk, dir, memory, &checkpoint) {
                 Ok(Some(store)) => return Ok((store, Opened::At(Box::new(checkpoint)))),
@@ -107,9 +106,12 @@ impl Store {
                 Err(why) => tracing::warn!(error = &why as &dyn std::error::Error, "derived state does not open"),
             }
         }
-        let aside = if fresh { None } else { Some(Self::put_aside(&*disk, dir)?) };
+        // What no checkpoint stands for, as after a crash before the first one, was never of any use: it goes.
+        let is_old = dir.exists() && Checkpoint::may_be_in(&*disk, dir);
+        let aside = if is_old { Some(Self::put_aside(&*disk, dir)?) } else { None };
         let made = disk.create_dir(dir).and_then(|()| fs::create_dir_all(dir));
         made.map_err(|source| StateError::Io { doing: "make", path: dir.to_owned(), source })?;
+        indices::remove_others(dir, None)?;
         Ok((Self::over(&disk, dir, memory, &Checkpoint::default())?, Opened::Nothing { aside }))
     }
 
@@ -535,6 +537,28 @@ mod tests {
         let (store, opened) = open(Arc::new(RealDisk), dir.path());
         assert!(matches!(opened, Opened::At(_)));
         holds_some(&store);
+    }
+
+    #[test]
+    fn what_no_checkpoint_stands_for_makes_room_for_what_comes() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let state = dir.path().join("state");
+        for _ in 0..3 {
+            let (store, opened) = open(Arc::new(RealDisk), &state);
+            assert_eq!(opened, Opened::Nothing { aside: None });
+            assert_eq!(store.outbox().expect("sled works").len(), 0);
+            put_some(&store);
+            store.put_outbox("crm", "contact/a", Some(Millis(5))).expect("sled works");
+            store.put("contact/a", Some(vec![1; 1_000])).expect("the disk works");
+            store.shelf().settle(std::iter::empty()).expect("the disk works");
+        }
+        assert_eq!(fs::read_dir(dir.path()).expect("it is there").count(), 1, "nothing is left beside it");
+        let (store, _) = open(Arc::new(RealDisk), &state);
+        store.checkpoint(&Checkpoint::default()).expect("the disk works");
+        fs::write(state.join("checkpoint"), b"something else").expect("it is written");
+        drop(store);
+        let (_, opened) = open(Arc::new(RealDisk), &state);
+        assert_eq!(opened, Opened::Nothing { aside: Some(dir.path().join("state.aside1")) });
     }
 
     #[test]
