@@ -78,8 +78,8 @@ impl<'a> Fold<'a> {
             let counts = self.counts_under(at, id, first);
             let mut own = false;
             for (field, value) in self.event(at).words() {
-                let echoes = may_be_ours(header) && took.contains(&(header.said_at, field, value));
-                if echoes {
+                let mut ids = [None, header.origin.link.as_deref()].into_iter();
+                if may_be_ours(header) && ids.any(|id| took.contains(&(id, header.said_at, field, value))) {
                     continue;
                 }
                 let shown = shows.entry(field).or_insert_with(|| Shown::nothing(field));
@@ -263,10 +263,20 @@ impl<'a> Fold<'a> {
         times
     }
 
-    /// What writes made a side show before their receipts stand on its line, and when.
-    fn took_before(&self, line: &[u32]) -> BTreeSet<(Millis, &'a FieldName, &'a Value)> {
-        let took = line.iter().filter(|at| matches!(self.event(**at).payload.detail, Detail::Took { .. }));
-        took.flat_map(|at| self.event(*at).words().map(|(field, value)| (self.told_at(*at), field, value))).collect()
+    /// What writes made a side show, and when, where the line itself cannot tell: before their receipts stand on it; and under an
+    /// id that is over, where what it was told under another may stand at that very time.
+    fn took_before(&self, line: &[u32]) -> BTreeSet<Took<'a>> {
+        let mut took = BTreeSet::new();
+        for &at in line {
+            let event = self.event(at);
+            let id = match event.payload.detail {
+                Detail::Took { .. } => None,
+                _ if event.header.kind == Kind::Receipt && self.is_past(at) => event.header.origin.link.as_deref(),
+                _ => continue,
+            };
+            took.extend(event.words().map(|(field, value)| (id, self.told_at(at), field, value)));
+        }
+        took
     }
 
     /// What each linear word's side showed of a field just before it, where the side's line says so.
@@ -398,6 +408,9 @@ fn may_be_ours(header: &Header) -> bool {
 fn names_id(header: &Header) -> bool {
     header.origin.link.is_some() && (header.kind.is_said() || header.kind == Kind::Receipt)
 }
+
+/// The id under which a write was taken, if only under that, when, and what was written.
+type Took<'a> = (Option<&'a str>, Millis, &'a FieldName, &'a Value);
 
 /// Whether what an event says was said or told under an id, or may have been: what names no id, and what leaves to make the
 /// record, before it has the id that it will have.

@@ -487,6 +487,25 @@ fn echo_is_of_what_was_written_under_the_same_id() {
     assert_eq!((verdict(&plain, "phone").as_str(), plain.shadows["crm"]["phone"].as_str()), ("2 of 2 by only", "2"));
 }
 
+/// A side's record was deleted by us at the very time at which it got another in its place, and that one is over as well: the echo
+/// of the deletion, heard late, was taken for a user's own, and the record deleted and made anew without end.
+#[test]
+fn echo_under_an_id_that_is_over_is_of_what_was_written_at_that_time() {
+    let mut telling = Telling::default();
+    telling.edit("portal", 50, &[("phone", "1")]);
+    for (link, time, alive) in
+        [("1", 100, "true"), ("1", 200, "false"), ("2", 200, "true"), ("2", 300, "false"), ("3", 400, "true")]
+    {
+        let receipt = telling.ours(Kind::Receipt, "crm", time, &[(EXISTENCE, alive, &[])]);
+        telling.lines[receipt].draft.origin = under("crm", link);
+    }
+    telling.say(Kind::Delete, under("crm", "1"), 200, Author::default(), &[(EXISTENCE, "false")]);
+    telling.say(Kind::Create, under("crm", "2"), 200, Author::default(), &[(EXISTENCE, "true")]);
+    let book = rules_with(&[], DeleteRule::DeleteWins);
+    assert_eq!(told(&telling, &book).existence, "alive");
+    assert!(fold_one(&telling, &book).field(EXISTENCE).is_none(), "nobody has said anything of it");
+}
+
 /// Read, a field of which a write and a word bore one time was in doubt still where the reading had been heard of before without
 /// being asked for: it was asked for again and again.
 #[test]

@@ -441,13 +441,21 @@ impl<'a> Reading<'a> {
         (words, newest)
     }
 
-    /// Whether a write of ours, whose receipt says so though it stands later, had put this value there at that very time.
+    /// Whether a write of ours had put this value there at that very time: its receipt says so though it stands later, or tells
+    /// so of the same record, which the side has no more.
     fn was_taken(&self, by: usize, field: &str, value: &Value) -> bool {
-        let says_so = |event: &&Event| match event.payload.detail {
-            Detail::Took { at, .. } => at == self.time[by] && event.header.origin.side == *self.side(by),
-            _ => false,
+        let says_so = |other: &usize| {
+            let (one, other_is) = (&self.told[by].header.origin, &self.told[*other].header);
+            match self.told[*other].payload.detail {
+                Detail::Took { at, .. } if at == self.time[by] && other_is.origin.side == one.side => true,
+                _ => {
+                    let same = other_is.origin.link == one.link && other_is.origin.side == one.side;
+                    let taken = other_is.kind == Kind::Receipt && same && self.is_over(by);
+                    taken && self.told_when(*other) == self.time[by]
+                }
+            }
         };
-        let mut written = self.told.iter().copied().filter(says_so).flat_map(Event::words);
+        let mut written = (0..self.told.len()).filter(says_so).flat_map(|other| self.told[other].words());
         !self.told[by].header.author.is_another() && written.any(|(name, put)| **name == *field && put == value)
     }
 
