@@ -3,7 +3,7 @@
 //! The same code answers a question of the outbox and takes in what a reconciliation saw unasked.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
 };
 
@@ -40,6 +40,8 @@ struct Reading<'a> {
     made_and_gone: bool,
     /// The record under which the side's statements stand.
     stream: RecordId,
+    /// What the side was heard of to show under the id that was read; `None`: it has had no other.
+    heard_here: Option<BTreeSet<FieldName>>,
 }
 
 impl Engine {
@@ -157,7 +159,8 @@ impl Engine {
         }
         // A side that does not have the survivor any more has answered too: there is nothing there to read.
         let unread = read_mergers(self, unread, &drafts)?;
-        let reading = Reading { ask, state, line, origin, at, moved, made_and_gone, stream };
+        let heard_here = self.heard_under(core, ask, &line, origin.link.as_deref())?;
+        let reading = Reading { ask, state, line, origin, at, moved, made_and_gone, stream, heard_here };
         let receipt = self.told_receipt(core, &reading, &seen, now)?;
         let confirmed = receipt.as_ref().map(|receipt| receipt.words.clone()).unwrap_or_default();
         drafts.extend(receipt);
@@ -176,6 +179,29 @@ impl Engine {
             drafts.push(draft);
         }
         Ok(drafts)
+    }
+
+    /// The fields of which anything was heard of under one of the side's own ids; `None` if the record has had no other there.
+    fn heard_under(
+        &self,
+        core: &Core,
+        ask: &Ask,
+        line: &Line,
+        link: Option<&str>,
+    ) -> Result<Option<BTreeSet<FieldName>>, EngineError> {
+        let members = core.identity.members(&core.store, &ask.record)?;
+        let own = members.iter().filter_map(RecordId::side_and_link).filter(|(side, _)| **side == *ask.side);
+        if !core.has_own_ids(&ask.side) || own.count() < 2 {
+            return Ok(None);
+        }
+        let events = read_line(&self.inner.log, &core.key, line)?;
+        let tells = |header: &&Header| {
+            let is_here = header.origin.link.is_none() || header.origin.link.as_deref() == link;
+            let shows = header.kind == Kind::Receipt || header.kind.is_said();
+            header.origin.side == ask.side && is_here && shows
+        };
+        let told = events.iter().map(|heard| &heard.event.header).filter(tells);
+        Ok(Some(told.flat_map(|header| header.fields.iter().cloned()).collect()))
     }
 
     /// The receipt of the newest write under way, where the reading says what became of it.
@@ -200,12 +226,32 @@ impl Engine {
             return Ok(None);
         }
         let ends = core.tries(&ask.record, &ask.side, Some(&write.key))?;
-        let ends = ends.into_iter().map(|(_, sent)| sent).collect();
+        let ends: Vec<SaidId> = ends.into_iter().map(|(_, sent)| sent).collect();
+        let made_nothing =
+            core.has_own_ids(&ask.side) && makes(&sent) && self.had_before(core, reading, seen, &ends)?;
         let mut row = core.rows.take(&key, now);
         // The write is tried again under the same key, if at all: its `sent` has to stand after this receipt.
         (row.unsent, row.not_before) = (None, row.not_before.max(now.plus(1)));
         core.rows.insert(key, row);
-        Ok(Some(reading.receipt(&sent, &write.key, ends, seen)))
+        Ok(Some(reading.receipt(&sent, &write.key, ends, seen, made_nothing)))
+    }
+
+    /// Whether a side that chooses ids itself had the record that a reading found before these tries to make it left, or has it
+    /// by another write.
+    fn had_before(&self, core: &Core, reading: &Reading, seen: &Seen, tries: &[SaidId]) -> Result<bool, EngineError> {
+        let Some(link) = &seen.link else { return Ok(false) };
+        let events = read_line(&self.inner.log, &core.key, &reading.line)?;
+        let first = events.iter().find(|heard| tries.contains(&heard.event.header.said)).map(|heard| heard.seq);
+        let is_other = |heard: &Heard| {
+            let event = &heard.event;
+            let by_another = event.header.kind == Kind::Receipt
+                && makes(event)
+                && matches!(&event.payload.detail, Detail::Fate { ends, .. } if !ends.iter().any(|end| tries.contains(end)));
+            first.is_some_and(|first| heard.seq < first) || by_another
+        };
+        let is_of =
+            |header: &Header| header.origin.side == reading.ask.side && header.origin.link.as_ref() == Some(link);
+        Ok(events.iter().any(|heard| is_of(&heard.event.header) && is_other(heard)))
     }
 
     /// The end of a write that was to make a record where the side has one that a person said is another: it waits for a person.
@@ -374,8 +420,10 @@ impl Reading<'_> {
         modified: Option<Millis>,
     ) -> Option<Draft> {
         let is_doubt = self.ask.fields.contains(&seen.field);
+        // That another id of the side showed it says nothing of this one.
+        let is_here = self.heard_here.as_ref().is_none_or(|heard| heard.contains(&seen.field));
         let shown = self.state.side(&self.ask.side).and_then(|state| state.shown(&seen.field));
-        let known = shown.and_then(|shown| shown.newest.as_ref()) == Some(meant);
+        let known = is_here && shown.and_then(|shown| shown.newest.as_ref()) == Some(meant);
         let settled = confirmed.iter().any(|(field, value)| *field == seen.field && *value == seen.value);
         // What is on its way to a field does not show yet; that the side shows nothing is then no word of its users.
         let was_set = shown.is_some_and(|shown| shown.newest.is_some()) || !seen.earlier.is_empty();
@@ -409,13 +457,13 @@ impl Reading<'_> {
         candidates.filter(knows).map(|candidate| candidate.said).collect()
     }
 
-    /// The receipt that a read-back stands for: the fields that showed what was sent, perhaps none.
-    fn receipt(&self, sent: &Event, key: &str, ends: Vec<SaidId>, seen: &Seen) -> Draft {
+    /// The receipt that a read-back stands for: the fields that showed what was sent, perhaps none; none if it made nothing.
+    fn receipt(&self, sent: &Event, key: &str, ends: Vec<SaidId>, seen: &Seen, made_nothing: bool) -> Draft {
         let header = &sent.header;
         let mut draft = Draft::new(Kind::Receipt, self.stream.clone(), self.origin.clone(), self.at, Author::engine());
         draft.detail = Detail::Fate { key: key.to_owned(), ends, reason: String::new() };
         let mut times = Vec::new();
-        for (index, (field, value)) in sent.words().enumerate() {
+        for (index, (field, value)) in sent.words().enumerate().filter(|_| !made_nothing) {
             if let Some(time) = self.took(field, value, header.said_at, seen) {
                 draft.words.push((field.clone(), value.clone()));
                 draft.carries.push(header.carries[index].clone());

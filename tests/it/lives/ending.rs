@@ -185,7 +185,12 @@ impl Life {
             let word = (entry.side.clone(), entry.record.clone(), entry.at, field.clone(), value.clone());
             // Who said what a write of ours said as well, and was not heard of before it, said nothing that differs.
             if !self.watch.has(&word) && !self.watch.was_written(&word) {
-                let told = format!("{} {} {field} = {value} at {}", entry.side, entry.record, entry.at.0);
+                let ids = self.watch.cluster(&entry.record);
+                let said = self.watch.said_of(&ids, field);
+                let told = format!(
+                    "{} {} {field} = {value} at {}\nsaid of {ids:?}:\n{said}",
+                    entry.side, entry.record, entry.at.0
+                );
                 return Err(Failure::new("what users said is in the log in the end", &told));
             }
         }
