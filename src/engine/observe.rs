@@ -225,6 +225,10 @@ impl Engine {
         if core.has_own_ids(&ask.side) && makes(&sent) && !was_asked {
             return Ok(None);
         }
+        // A record of the side's that it has beside, or has had, says nothing of what was sent to this one.
+        if core.has_own_ids(&ask.side) && !makes(&sent) && !reading.is_of(sent.header.origin.link.as_deref(), seen) {
+            return Ok(None);
+        }
         let ends = core.tries(&ask.record, &ask.side, Some(&write.key))?;
         let ends: Vec<SaidId> = ends.into_iter().map(|(_, sent)| sent).collect();
         let made_nothing =
@@ -382,6 +386,14 @@ fn read_mergers(engine: &Engine, mut known: Vec<SaidId>, drafts: &[Draft]) -> Re
 }
 
 impl Reading<'_> {
+    /// Whether what was read under the side's own ids is what was written under this one, which may have been merged into it.
+    fn is_of(&self, written: Option<&str>, seen: &Seen) -> bool {
+        let Some(written) = written else { return true };
+        let read = [self.ask.link.as_deref(), seen.link.as_deref()];
+        let ended = self.state.side(&self.ask.side).is_some_and(|side| side.gone.iter().any(|gone| **gone == *written));
+        ended || read == [None, None] || read.contains(&Some(written))
+    }
+
     fn shows_field(&self, core: &Core, field: &FieldName) -> bool {
         let spec = core.book.newest().field(self.ask.record.kind(), field);
         spec.is_some_and(|spec| spec.name_on(&self.ask.side, field).is_some())

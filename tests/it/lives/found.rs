@@ -2,7 +2,7 @@
 
 use syncline::{
     engine::EngineError,
-    event::{Author, Event},
+    event::{Author, Event, Kind},
     id::{FieldName, RecordId, SideName},
     send::Seen,
     sim::connector::Slip,
@@ -426,5 +426,38 @@ fn what_was_said_of_each_of_two_records_that_are_one_is_heard_of_both() -> Resul
     let last = house.world.engine().last();
     house.world.read_back(PORTAL, std::slice::from_ref(&second))?;
     assert_eq!(house.world.engine().last(), last, "what is known is no news");
+    Ok(())
+}
+
+/// Of two records of the portal that were one its users had deleted one; the other was deleted by us, unanswered. A reading of the
+/// first said that it was gone, and was taken for the answer: that the other one was gone too counted as a user's word.
+#[test]
+fn a_reading_of_one_of_two_does_not_say_what_became_of_a_write_to_the_other() -> Result<(), EngineError> {
+    let mut house = House::new(1)?;
+    let ana = Author::user("ana");
+    let [one, two] = ["1", "2"].map(|phone| made(&mut house, CRM, phone));
+    assert!(house.talk(20).is_some());
+    let (first, second) = (on_portal(&house, "1"), on_portal(&house, "2"));
+    assert!(house.world.places[CRM].side().merge(&one, &two, &ana));
+    assert!(house.talk(20).is_some());
+    house.pass(1_000);
+    house.edit_against_delete(&one, &second);
+    assert!(house.talk(20).is_some());
+
+    house.pass(1_000);
+    house.world.places[CRM].side().delete(&one, &ana);
+    house.hear(CRM);
+    house.world.places[PORTAL].line.slip(Slip::Unanswered);
+    house.send_round(PORTAL);
+    assert_eq!(house.world.places[PORTAL].line.sent().unanswered, 1);
+    house.restart();
+    let before = house.world.engine().last();
+    house.world.read_back(PORTAL, &[second])?;
+    house.world.read_back(PORTAL, std::slice::from_ref(&first))?;
+    let heard = house.world.engine().stored_after(before).map(|stored| Ok(stored?.0.header));
+    let heard = heard.collect::<Result<Vec<_>, EngineError>>()?;
+    let receipts: Vec<&RecordId> =
+        heard.iter().filter(|header| header.kind == Kind::Receipt).map(|header| &header.record).collect();
+    assert_eq!(receipts, [&first]);
     Ok(())
 }
