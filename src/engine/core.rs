@@ -286,7 +286,7 @@ impl Core {
         }
         if self.book.newest().sides.values().any(|side| side.connected) {
             if let Some(held) = self.held.get(&record) {
-                self.guard.note(&heard, &held.record, &self.manifest, self.clock.now());
+                self.guard.note(&record, &heard, &held.record, &self.manifest, self.clock.now());
             }
             self.touched.insert(record);
         }

@@ -7,6 +7,7 @@
 use super::{
     Engine, EngineError,
     core::Core,
+    guard::Tripped,
     links::{Making, tie_draft},
     trace,
 };
@@ -156,20 +157,29 @@ impl Core {
         Ok(open.map(|write| (write.key.clone(), held.line.entries()[write.entry as usize].said)).collect())
     }
 
-    /// The statements that park fields which change hands too often.
+    /// The statements that park what changes hands, or is made, too often.
     fn park_loops(&mut self, record: &RecordId, now: Millis) -> Vec<Draft> {
-        let fields = self.guard.tripped(record, &self.manifest);
-        let connected = self.book.newest().sides.iter().filter(|(_, spec)| spec.connected).map(|(name, _)| name);
-        let mut drafts = Vec::new();
-        for side in connected.filter(|_| !fields.is_empty()) {
+        let Tripped { fields, made_on } = self.guard.tripped(record, &self.manifest);
+        let parked = |side: &SideName, fields: &[FieldName], why: &str| {
             let mut draft = Draft::new(Kind::Parked, record.clone(), Origin::side(side.clone()), now, Author::engine());
             draft.words = fields.iter().map(|field| (field.clone(), Value::null())).collect();
             draft.carries = vec![Vec::new(); fields.len()];
-            draft.detail = Detail::Reason("the field changed hands between sides too often".to_owned());
-            drafts.push(draft);
+            draft.detail = Detail::Reason(why.to_owned());
+            draft
+        };
+        let mut drafts = Vec::new();
+        if !fields.is_empty() {
+            let connected = self.book.newest().sides.iter().filter(|(_, spec)| spec.connected);
+            let why = "the field changed hands between sides too often";
+            drafts.extend(connected.map(|(side, _)| parked(side, &fields, why)));
         }
         for field in &fields {
             tracing::warn!(%record, %field, "a field changes hands too often and was parked");
+        }
+        for side in &made_on {
+            tracing::warn!(%record, %side, "a record was made again and again on a side, and was parked");
+            let existence = FieldName::new(EXISTENCE).expect("a good name");
+            drafts.push(parked(side, &[existence], "the record was made on this side too often"));
         }
         drafts
     }

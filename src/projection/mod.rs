@@ -73,7 +73,9 @@ pub fn plan(kind: &str, record: &Record, side: &str, edition: &Edition) -> Plan 
         return plan;
     }
     if !exists_there {
-        plan.puts.extend(existence_put(record, true, side, state));
+        // What is not to be made there has no fields that could be written.
+        let Some(making) = existence_put(record, true, side, state) else { return plan };
+        plan.puts.push(making);
     }
     for field in record.real_fields() {
         let Some(spec) = edition.field(kind, &field.name) else { continue };

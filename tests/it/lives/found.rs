@@ -1,7 +1,7 @@
 //! What lives have found, told by hand in as few steps as it takes.
 
 use syncline::{
-    engine::EngineError,
+    engine::{EngineError, Parked},
     event::{Author, Event, Kind},
     id::{FieldName, RecordId, SideName},
     send::Seen,
@@ -9,7 +9,7 @@ use syncline::{
     value::Value,
 };
 
-use super::house::{House, KIND};
+use super::house::{House, KIND, manifest};
 
 const CRM: usize = 0;
 const PORTAL: usize = 1;
@@ -459,5 +459,73 @@ fn a_reading_of_one_of_two_does_not_say_what_became_of_a_write_to_the_other() ->
     let receipts: Vec<&RecordId> =
         heard.iter().filter(|header| header.kind == Kind::Receipt).map(|header| &header.record).collect();
     assert_eq!(receipts, [&first]);
+    Ok(())
+}
+
+impl House {
+    /// From now on whatever changes more than three times in ten minutes is parked.
+    fn allow_three_turns(&mut self, number: u64) -> Result<(), EngineError> {
+        let text = manifest(number).replace("flips: 10000", "flips: 3");
+        self.world.engine().apply_manifest(&text).map(drop)
+    }
+
+    /// What waits for a person: the side, and the field.
+    fn parked(&self) -> Result<Vec<String>, EngineError> {
+        let told = |one: Parked| {
+            let (side, field) =
+                (one.side.as_deref().unwrap_or("*").to_owned(), one.field.as_deref().unwrap_or("*").to_owned());
+            format!("{side} {field}")
+        };
+        Ok(self.world.engine().parked()?.into_iter().map(told).collect())
+    }
+}
+
+/// Users of two sides that choose ids themselves edit a field by turns: the watch saw only the words under one id each.
+#[test]
+fn a_field_that_changes_hands_too_often_is_parked_where_sides_have_ids_of_their_own() -> Result<(), EngineError> {
+    let mut house = House::new(0)?;
+    house.allow_three_turns(0)?;
+    let ana = Author::user("ana");
+    let known = house.made(CRM, &[("plan", "0")]);
+    assert!(house.talk(20).is_some());
+    let theirs = house.world.places[PORTAL].side().records().next().cloned().expect("it was made");
+    for turn in 1..=5 {
+        assert!(house.parked()?.is_empty(), "after {} turns", turn - 1);
+        house.pass(1_000);
+        let (at, name, record) = if turn % 2 == 1 { (PORTAL, "portal", &theirs) } else { (CRM, "crm", &known) };
+        house.world.edit(name, record, &ana, &set(&[("office", &turn.to_string())]));
+        house.hear(at);
+        assert!(house.talk(20).is_some());
+    }
+    assert_eq!(house.parked()?, ["billing office", "crm office"]);
+    assert_eq!(
+        house.world.places[CRM].side().shows(&known, "office"),
+        Value::text("4"),
+        "what was parked does not leave"
+    );
+    Ok(())
+}
+
+/// A side whose users delete whatever we make there: only fields were watched, and it was made anew without end. Parked, its
+/// fields were written to what is not there, again and again.
+#[test]
+fn what_is_made_again_and_again_is_parked() -> Result<(), EngineError> {
+    let mut house = House::new(1)?;
+    house.allow_three_turns(1)?;
+    let ana = Author::user("ana");
+    let known = house.made(CRM, &[("email", "ana@x.example")]);
+    assert!(house.talk(20).is_some());
+    for turn in 0..8 {
+        house.pass(1_000);
+        house.world.edit("crm", &known, &ana, &set(&[("office", &turn.to_string())]));
+        let there: Vec<RecordId> = house.world.places[PORTAL].side().records().cloned().collect();
+        there.iter().for_each(|record| house.world.places[PORTAL].side().delete(record, &ana));
+        house.hear(PORTAL);
+        house.hear(CRM);
+        assert!(house.talk(20).is_some());
+    }
+    let made = house.world.places[PORTAL].side().all().count();
+    assert!((4..=6).contains(&made), "made {made} times");
+    assert!(house.parked()?.contains(&"portal existence".to_owned()), "{:?}", house.parked()?);
     Ok(())
 }
