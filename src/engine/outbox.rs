@@ -357,7 +357,11 @@ impl Engine {
             let fields = if open || plan.unread { Vec::new() } else { plan.doubts };
             row.busy = true;
             core.rows.insert(key, row);
-            let about = self.in_doubt(core, record, &side)?;
+            let (about, written) = self.in_doubt(core, record, &side)?.unzip();
+            // What became of a write only the record can tell that it went to; the side may have another one beside it.
+            let is_gone = |id: &Box<str>| state.side(&side).is_some_and(|side| side.gone.contains(id));
+            let is_asked = core.has_own_ids(&side) && about.as_ref().is_some_and(|about: &InDoubt| !about.create);
+            let link = written.flatten().filter(|id| is_asked && !is_gone(id)).or(link);
             asks.push(Ask { side, record: record.clone(), link, fields, about });
             return Ok(());
         }
@@ -373,8 +377,13 @@ impl Engine {
         Ok(())
     }
 
-    /// The newest write of which nothing is known.
-    fn in_doubt(&self, core: &mut Core, record: &RecordId, side: &SideName) -> Result<Option<InDoubt>, EngineError> {
+    /// The newest write of which nothing is known, and the side's own id to which it went.
+    fn in_doubt(
+        &self,
+        core: &mut Core,
+        record: &RecordId,
+        side: &SideName,
+    ) -> Result<Option<(InDoubt, Option<Box<str>>)>, EngineError> {
         let held = core.hold(record)?;
         let Some(open) = held.record.side(side).and_then(|state| state.in_flight.last()) else { return Ok(None) };
         let entry = &held.line.entries()[open.entry as usize];
@@ -382,12 +391,13 @@ impl Engine {
         let sent = self.event_at(seq, place)?;
         let existence = sent.words().find(|(field, _)| ***field == *EXISTENCE).map(|(_, value)| value.clone());
         let words = sent.words().filter(|(field, _)| ***field != *EXISTENCE);
-        Ok(Some(InDoubt {
+        let about = InDoubt {
             key,
             left: sent.header.heard_at.millis(),
             create: existence == Some(Value::bool(true)),
             fields: words.map(|(field, value)| (field.clone(), value.clone())).collect(),
-        }))
+        };
+        Ok(Some((about, sent.header.origin.link)))
     }
 
     /// Takes what became of writes.
