@@ -220,6 +220,9 @@ pub(super) fn side_record(tie: &Draft) -> &RecordId {
     }
 }
 
+/// A write of which nothing is known, and the side's own id to which it went.
+type Doubt = (InDoubt, Option<Box<str>>);
+
 impl Row {
     pub fn since(since: Millis) -> Self {
         Row { since, not_before: since, attempts: 0, busy: false, answered: None, unsent: None, bulk: false }
@@ -359,7 +362,7 @@ impl Engine {
             core.rows.insert(key, row);
             let (about, written) = self.in_doubt(core, record, &side)?.unzip();
             // What became of a write only the record can tell that it went to; the side may have another one beside it.
-            let is_gone = |id: &Box<str>| state.side(&side).is_some_and(|side| side.gone.contains(id));
+            let is_gone = |id: &str| state.side(&side).is_some_and(|side| side.gone.iter().any(|gone| **gone == *id));
             let is_asked = core.has_own_ids(&side) && about.as_ref().is_some_and(|about: &InDoubt| !about.create);
             let link = written.flatten().filter(|id| is_asked && !is_gone(id)).or(link);
             asks.push(Ask { side, record: record.clone(), link, fields, about });
@@ -378,12 +381,7 @@ impl Engine {
     }
 
     /// The newest write of which nothing is known, and the side's own id to which it went.
-    fn in_doubt(
-        &self,
-        core: &mut Core,
-        record: &RecordId,
-        side: &SideName,
-    ) -> Result<Option<(InDoubt, Option<Box<str>>)>, EngineError> {
+    fn in_doubt(&self, core: &mut Core, record: &RecordId, side: &SideName) -> Result<Option<Doubt>, EngineError> {
         let held = core.hold(record)?;
         let Some(open) = held.record.side(side).and_then(|state| state.in_flight.last()) else { return Ok(None) };
         let entry = &held.line.entries()[open.entry as usize];
