@@ -45,7 +45,7 @@ struct Watched {
 }
 
 /// What of a record is to be parked.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Default)]
 pub(super) struct Tripped {
     /// The fields that change hands too often.
     pub fields: Vec<FieldName>,
@@ -74,9 +74,8 @@ impl LoopGuard {
             hands.entry(field.clone()).or_default().take(&header.origin.side, now, &side.cooldown);
         }
         if self.0.len() > RECORDS_MAX {
-            let turns =
-                |watched: &Watched| watched.hands.values().chain(watched.made.values()).any(|one| !one.at.is_empty());
-            self.0.retain(|_, watched| turns(watched));
+            self.0
+                .retain(|_, Watched { hands, made }| hands.values().chain(made.values()).any(|one| !one.at.is_empty()));
         }
     }
 

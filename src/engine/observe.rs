@@ -3,6 +3,7 @@
 //! The same code answers a question of the outbox and takes in what a reconciliation saw unasked.
 
 use std::{
+    cell::OnceCell,
     collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
 };
@@ -40,8 +41,8 @@ struct Reading<'a> {
     made_and_gone: bool,
     /// The record under which the side's statements stand.
     stream: RecordId,
-    /// What the side was heard of to show under the id that was read; `None`: it has had no other.
-    heard_here: Option<BTreeSet<FieldName>>,
+    /// The record's events, once something has asked for them.
+    events: OnceCell<Vec<Heard>>,
 }
 
 impl Engine {
@@ -124,7 +125,7 @@ impl Engine {
         let known_link = origin_of(&state, &ask.side).link;
         let own_ids = core.has_own_ids(&ask.side);
         // Asked under an id that a known merger ended, a side that names the survivor tells of no other one.
-        let ended = |link: &str| state.side(&ask.side).is_some_and(|side| side.gone.iter().any(|gone| **gone == *link));
+        let ended = |link: &str| state.side(&ask.side).is_some_and(|side| side.has_ended(link));
         let was_ended = own_ids && ask.link.as_deref().is_some_and(ended);
         // One that answers under the very id that was ended has that record again, beside the one it went into.
         let lives_again = was_ended && seen.found && seen.link == ask.link;
@@ -159,8 +160,8 @@ impl Engine {
         }
         // A side that does not have the survivor any more has answered too: there is nothing there to read.
         let unread = read_mergers(self, unread, &drafts)?;
-        let heard_here = self.heard_under(core, ask, &line, origin.link.as_deref())?;
-        let reading = Reading { ask, state, line, origin, at, moved, made_and_gone, stream, heard_here };
+        let events = OnceCell::new();
+        let reading = Reading { ask, state, line, origin, at, moved, made_and_gone, stream, events };
         let receipt = self.told_receipt(core, &reading, &seen, now)?;
         let confirmed = receipt.as_ref().map(|receipt| receipt.words.clone()).unwrap_or_default();
         drafts.extend(receipt);
@@ -168,9 +169,12 @@ impl Engine {
         let fields = seen.fields.into_iter().filter(|_| seen.found);
         let fields: Vec<SeenField> = fields.filter(|seen| reading.shows_field(core, &seen.field)).collect();
         drafts.extend(self.past(core, &reading, &fields)?);
+        let heard_here = if fields.is_empty() { None } else { self.heard_here(core, &reading)? };
         for field in &fields {
             let meant = core.understood(ask.record.kind(), &field.field, &field.value)?;
-            drafts.extend(reading.present(field, &meant, &confirmed, seen.modified));
+            // That another id of the side showed it says nothing of this one.
+            let is_here = heard_here.as_ref().is_none_or(|heard| heard.contains(&field.field));
+            drafts.extend(reading.present(field, &meant, is_here, &confirmed, seen.modified));
         }
         if !unread.is_empty() {
             let mut draft =
@@ -181,26 +185,33 @@ impl Engine {
         Ok(drafts)
     }
 
-    /// The fields of which anything was heard of under one of the side's own ids; `None` if the record has had no other there.
-    fn heard_under(
-        &self,
-        core: &Core,
-        ask: &Ask,
-        line: &Line,
-        link: Option<&str>,
-    ) -> Result<Option<BTreeSet<FieldName>>, EngineError> {
-        let members = core.identity.members(&core.store, &ask.record)?;
-        let own = members.iter().filter_map(RecordId::side_and_link).filter(|(side, _)| **side == *ask.side);
-        if !core.has_own_ids(&ask.side) || own.count() < 2 {
+    /// All events of the record that a reading is of; they are read from the log once.
+    fn events_of<'r>(&self, core: &Core, reading: &'r Reading) -> Result<&'r [Heard], EngineError> {
+        if let Some(known) = reading.events.get() {
+            return Ok(known);
+        }
+        let read = read_line(&self.inner.log, &core.key, &reading.line)?;
+        Ok(reading.events.get_or_init(|| read))
+    }
+
+    /// The fields of which anything was heard of under the id that was read; `None` if the record has had no other on the side,
+    /// or what is known of it makes no difference.
+    fn heard_here(&self, core: &Core, reading: &Reading) -> Result<Option<BTreeSet<FieldName>>, EngineError> {
+        let side = &reading.ask.side;
+        if reading.moved || !core.has_own_ids(side) {
             return Ok(None);
         }
-        let events = read_line(&self.inner.log, &core.key, line)?;
+        let members = core.identity.members(&core.store, &reading.ask.record)?;
+        let own = members.iter().filter_map(RecordId::side_and_link).filter(|(of, _)| **of == **side);
+        if own.count() < 2 {
+            return Ok(None);
+        }
         let tells = |header: &&Header| {
-            let is_here = header.origin.link.is_none() || header.origin.link.as_deref() == link;
+            let is_here = header.origin.link.is_none() || header.origin.link == reading.origin.link;
             let shows = header.kind == Kind::Receipt || header.kind.is_said();
-            header.origin.side == ask.side && is_here && shows
+            header.origin.side == *side && is_here && shows
         };
-        let told = events.iter().map(|heard| &heard.event.header).filter(tells);
+        let told = self.events_of(core, reading)?.iter().map(|heard| &heard.event.header).filter(tells);
         Ok(Some(told.flat_map(|header| header.fields.iter().cloned()).collect()))
     }
 
@@ -220,19 +231,19 @@ impl Engine {
         let Some(write) = open.filter(|_| !is_under_way) else { return Ok(None) };
         let entry = &reading.line.entries()[write.entry as usize];
         let sent = self.event_at(entry.seq, entry.place)?;
-        // A side that chooses ids itself makes a record under one that no other reading is of.
-        let was_asked = ask.about.as_ref().is_some_and(|about| about.key == write.key);
-        if core.has_own_ids(&ask.side) && makes(&sent) && !was_asked {
-            return Ok(None);
-        }
-        // A record of the side's that it has beside, or has had, says nothing of what was sent to this one.
-        if core.has_own_ids(&ask.side) && !makes(&sent) && !reading.is_of(sent.header.origin.link.as_deref(), seen) {
+        // A side that chooses ids itself makes a record under one that no other reading is of; and what it has beside a record,
+        // or has had, says nothing of what was sent to that one.
+        let own_ids = core.has_own_ids(&ask.side);
+        let answers = match makes(&sent) {
+            true => ask.about.as_ref().is_some_and(|about| about.key == write.key),
+            false => reading.is_of(sent.header.origin.link.as_deref(), seen),
+        };
+        if own_ids && !answers {
             return Ok(None);
         }
         let ends = core.tries(&ask.record, &ask.side, Some(&write.key))?;
         let ends: Vec<SaidId> = ends.into_iter().map(|(_, sent)| sent).collect();
-        let made_nothing =
-            core.has_own_ids(&ask.side) && makes(&sent) && self.had_before(core, reading, seen, &ends)?;
+        let made_nothing = own_ids && makes(&sent) && self.had_before(core, reading, seen, &ends)?;
         let mut row = core.rows.take(&key, now);
         // The write is tried again under the same key, if at all: its `sent` has to stand after this receipt.
         (row.unsent, row.not_before) = (None, row.not_before.max(now.plus(1)));
@@ -244,7 +255,7 @@ impl Engine {
     /// by another write.
     fn had_before(&self, core: &Core, reading: &Reading, seen: &Seen, tries: &[SaidId]) -> Result<bool, EngineError> {
         let Some(link) = &seen.link else { return Ok(false) };
-        let events = read_line(&self.inner.log, &core.key, &reading.line)?;
+        let events = self.events_of(core, reading)?;
         let first = events.iter().find(|heard| tries.contains(&heard.event.header.said)).map(|heard| heard.seq);
         let is_other = |heard: &Heard| {
             let event = &heard.event;
@@ -303,7 +314,7 @@ impl Engine {
             None => after(reading.at),
             Some(time) if known.is_none_or(|known| known < time) || !reading.is_newer(time) => time,
             Some(time) => {
-                let events = read_line(&self.inner.log, &core.key, &reading.line)?;
+                let events = self.events_of(core, reading)?;
                 let tells = |header: &Header| header.origin.side == reading.ask.side && header.fields.contains(&field);
                 let newest = events.iter().map(|heard| &heard.event.header).filter(|header| tells(header));
                 let newest = newest.max_by_key(|header| header.said_at);
@@ -320,7 +331,7 @@ impl Engine {
         if fields.iter().all(|field| field.earlier.is_empty()) {
             return Ok(Vec::new());
         }
-        let events = read_line(&self.inner.log, &core.key, &reading.line)?;
+        let events = self.events_of(core, reading)?;
         let mut known: HashSet<(&FieldName, &Value, Millis)> = HashSet::new();
         for heard in events.iter().filter(|heard| heard.event.header.origin.side == reading.ask.side) {
             let time = heard.event.header.said_at;
@@ -390,7 +401,7 @@ impl Reading<'_> {
     fn is_of(&self, written: Option<&str>, seen: &Seen) -> bool {
         let Some(written) = written else { return true };
         let read = [self.ask.link.as_deref(), seen.link.as_deref()];
-        let ended = self.state.side(&self.ask.side).is_some_and(|side| side.gone.iter().any(|gone| **gone == *written));
+        let ended = self.state.side(&self.ask.side).is_some_and(|side| side.has_ended(written));
         ended || read == [None, None] || read.contains(&Some(written))
     }
 
@@ -428,12 +439,11 @@ impl Reading<'_> {
         &self,
         seen: &SeenField,
         meant: &Value,
+        is_here: bool,
         confirmed: &[(FieldName, Value)],
         modified: Option<Millis>,
     ) -> Option<Draft> {
         let is_doubt = self.ask.fields.contains(&seen.field);
-        // That another id of the side showed it says nothing of this one.
-        let is_here = self.heard_here.as_ref().is_none_or(|heard| heard.contains(&seen.field));
         let shown = self.state.side(&self.ask.side).and_then(|state| state.shown(&seen.field));
         let known = is_here && shown.and_then(|shown| shown.newest.as_ref()) == Some(meant);
         let settled = confirmed.iter().any(|(field, value)| *field == seen.field && *value == seen.value);

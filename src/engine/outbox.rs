@@ -362,9 +362,9 @@ impl Engine {
             core.rows.insert(key, row);
             let (about, written) = self.in_doubt(core, record, &side)?.unzip();
             // What became of a write only the record can tell that it went to; the side may have another one beside it.
-            let is_gone = |id: &str| state.side(&side).is_some_and(|side| side.gone.iter().any(|gone| **gone == *id));
+            let has_ended = |id: &str| state.side(&side).is_some_and(|side| side.has_ended(id));
             let is_asked = core.has_own_ids(&side) && about.as_ref().is_some_and(|about: &InDoubt| !about.create);
-            let link = written.flatten().filter(|id| is_asked && !is_gone(id)).or(link);
+            let link = written.flatten().filter(|id| is_asked && !has_ended(id)).or(link);
             asks.push(Ask { side, record: record.clone(), link, fields, about });
             return Ok(());
         }

@@ -199,6 +199,11 @@ impl SideState {
         self.shows.binary_search_by(|shown| (*shown.field).cmp(field)).ok().map(|at| &self.shows[at])
     }
 
+    /// Whether it has merged this id of its own into the present one.
+    pub fn has_ended(&self, id: &str) -> bool {
+        self.gone.iter().any(|gone| **gone == *id)
+    }
+
     /// Whether a field with this winner waits.
     pub fn parked(&self, field: &str, winner: &SaidId) -> Option<&Park> {
         self.parks

@@ -3,7 +3,7 @@
 use syncline::{
     engine::{EngineError, Parked},
     event::{Author, Event, Kind},
-    id::{FieldName, RecordId, SideName},
+    id::{FieldName, RecordId, Seq, SideName},
     send::Seen,
     sim::connector::Slip,
     value::Value,
@@ -58,6 +58,16 @@ impl House {
             (0..3).for_each(|at| self.send(at));
             self.world.engine().last() == before
         })
+    }
+
+    /// The first of the records that a side has.
+    fn first_on(&self, at: usize) -> RecordId {
+        self.world.places[at].side().records().next().cloned().expect("it was made")
+    }
+
+    /// What has come to the log behind this event.
+    fn heard_since(&self, before: Seq) -> Result<Vec<Event>, EngineError> {
+        self.world.engine().stored_after(before).map(|stored| Ok(stored?.0)).collect()
     }
 
     /// The process dies, and another one opens the store.
@@ -115,7 +125,7 @@ fn what_was_replaced_and_lives_again_is_one_of_two_and_its_readings_have_an_end(
     let known = house.made(CRM, &[("phone", "1")]);
     house.send(PORTAL);
     house.hear(PORTAL);
-    let record = house.world.places[PORTAL].side().records().next().cloned().expect("it was made");
+    let record = house.first_on(PORTAL);
     let ana = Author::user("ana");
     house.edit_against_delete(&known, &record);
     assert!(house.world.places[PORTAL].side().restore(&record, &ana));
@@ -154,7 +164,7 @@ fn what_was_made_and_deleted_unseen_is_deleted() -> Result<(), EngineError> {
     let known = house.made(PORTAL, &[("email", "ana@x.example")]);
     house.world.places[BILLING].line.slip(Slip::Unanswered);
     house.send_round(BILLING);
-    let record = house.world.places[BILLING].side().records().next().cloned().expect("it was made");
+    let record = house.first_on(BILLING);
     house.world.places[BILLING].side().delete(&record, &Author::user("ana"));
     for _ in 0..5 {
         house.pass(120_000);
@@ -180,7 +190,7 @@ fn what_is_made_anew_unanswered_is_known_for_our_own_though_the_old_one_is_read(
         house.send(at);
         house.hear(at);
     }
-    let old = house.world.places[PORTAL].side().records().next().cloned().expect("it was made");
+    let old = house.first_on(PORTAL);
     house.edit_against_delete(&known, &old);
     house.world.places[PORTAL].line.slip(Slip::Unanswered);
     house.send_round(PORTAL);
@@ -212,8 +222,7 @@ fn an_echo_is_known_though_the_clock_of_its_side_was_set_back() -> Result<(), En
         let word = |text: &str| vec![(FieldName::new(field).expect("a good name"), value(text))];
         let old = house.made(CRM, &[("email", "ana@x.example")]);
         assert!(house.talk(10).is_some());
-        let [mine, theirs] =
-            [PORTAL, BILLING].map(|at| house.world.places[at].side().records().next().cloned().expect("it was made"));
+        let [mine, theirs] = [PORTAL, BILLING].map(|at| house.first_on(at));
         house.world.edit("portal", &mine, &ana, &word(first));
         assert!(house.talk(10).is_some());
 
@@ -222,7 +231,7 @@ fn an_echo_is_known_though_the_clock_of_its_side_was_set_back() -> Result<(), En
         house.world.places[CRM].side().delete(&old, &ana);
         house.world.edit("portal", &mine, &ana, &set(&[("phone", "2")]));
         assert!(house.talk(10).is_some());
-        let new = house.world.places[CRM].side().records().next().cloned().expect("it was made anew");
+        let new = house.first_on(CRM);
         house.world.edit("portal", &mine, &ana, &word(one));
         house.world.edit("billing", &theirs, &ana, &word(other));
         assert!(house.talk(20).is_some(), "{field}: the sides come to rest");
@@ -245,6 +254,16 @@ fn made(house: &mut House, at: usize, phone: &str) -> RecordId {
 fn on_portal(house: &House, phone: &str) -> RecordId {
     let side = house.world.places[PORTAL].side();
     side.records().find(|record| side.shows(record, "phone") == Value::text(phone)).cloned().expect("it was made")
+}
+
+/// A record of the CRM into which another one was merged, and the portal's two that are one by it.
+fn two_that_are_one(house: &mut House) -> [RecordId; 3] {
+    let [one, two] = ["1", "2"].map(|phone| made(house, CRM, phone));
+    assert!(house.talk(20).is_some());
+    let (first, second) = (on_portal(house, "1"), on_portal(house, "2"));
+    assert!(house.world.places[CRM].side().merge(&one, &two, &Author::user("ana")));
+    assert!(house.talk(20).is_some());
+    [one, first, second]
 }
 
 /// Two records of the portal had each been merged into another, and another side's merger made the two survivors one record. An
@@ -285,11 +304,7 @@ fn what_was_merged_away_is_read_without_end_of_news_where_two_records_of_the_sid
 fn where_a_side_has_deleted_one_of_two_that_are_one_it_has_the_other() -> Result<(), EngineError> {
     let mut house = House::new(1)?;
     let ana = Author::user("ana");
-    let [one, two] = ["1", "2"].map(|phone| made(&mut house, CRM, phone));
-    assert!(house.talk(20).is_some());
-    let (first, second) = (on_portal(&house, "1"), on_portal(&house, "2"));
-    assert!(house.world.places[CRM].side().merge(&one, &two, &ana));
-    assert!(house.talk(20).is_some());
+    let [one, first, second] = two_that_are_one(&mut house);
     house.pass(1_000);
     house.world.edit("portal", &second, &ana, &set(&[("plan", "gold")]));
     assert!(house.talk(20).is_some());
@@ -347,11 +362,11 @@ fn what_a_user_says_of_what_was_made_anew_counts_though_the_clock_of_its_side_is
     assert!(house.talk(20).is_some());
     house.world.edit("crm", &known, &ana, &set(&[("phone", "11")]));
     assert!(house.talk(20).is_some());
-    let old = house.world.places[PORTAL].side().records().next().cloned().expect("it was made");
+    let old = house.first_on(PORTAL);
     house.world.places[PORTAL].side().set_ahead(-600_000);
     house.edit_against_delete(&known, &old);
     house.send(PORTAL);
-    let new = house.world.places[PORTAL].side().records().next().cloned().expect("it was made anew");
+    let new = house.first_on(PORTAL);
     assert_ne!(new, old);
     house.world.edit("portal", &new, &ana, &set(&[("phone", "3")]));
     let before = house.world.places[PORTAL].line.sent().writes;
@@ -371,7 +386,7 @@ fn what_users_bring_back_is_not_taken_for_what_a_write_was_to_make() -> Result<(
     let ana = Author::user("ana");
     let two = made(&mut house, PORTAL, "2");
     assert!(house.talk(20).is_some());
-    let theirs = house.world.places[BILLING].side().records().next().cloned().expect("it was made");
+    let theirs = house.first_on(BILLING);
     let one = made(&mut house, PORTAL, "1");
     house.world.places[BILLING].line.slip(Slip::Busy(100_000));
     house.send_round(BILLING);
@@ -416,8 +431,7 @@ fn what_was_said_of_each_of_two_records_that_are_one_is_heard_of_both() -> Resul
     house.hear(CRM);
     let before = house.world.engine().last();
     house.world.read_back(PORTAL, std::slice::from_ref(&second))?;
-    let heard = house.world.engine().stored_after(before).map(|stored| Ok(stored?.0));
-    let heard = heard.collect::<Result<Vec<_>, EngineError>>()?;
+    let heard = house.heard_since(before)?;
     let is_it = |event: &Event| {
         event.header.origin.link == house.world.places[PORTAL].side().id_of(&second)
             && event.words().any(|word| word == (&visits[0].0, &visits[0].1))
@@ -435,11 +449,7 @@ fn what_was_said_of_each_of_two_records_that_are_one_is_heard_of_both() -> Resul
 fn a_reading_of_one_of_two_does_not_say_what_became_of_a_write_to_the_other() -> Result<(), EngineError> {
     let mut house = House::new(1)?;
     let ana = Author::user("ana");
-    let [one, two] = ["1", "2"].map(|phone| made(&mut house, CRM, phone));
-    assert!(house.talk(20).is_some());
-    let (first, second) = (on_portal(&house, "1"), on_portal(&house, "2"));
-    assert!(house.world.places[CRM].side().merge(&one, &two, &ana));
-    assert!(house.talk(20).is_some());
+    let [one, first, second] = two_that_are_one(&mut house);
     house.pass(1_000);
     house.edit_against_delete(&one, &second);
     assert!(house.talk(20).is_some());
@@ -454,10 +464,9 @@ fn a_reading_of_one_of_two_does_not_say_what_became_of_a_write_to_the_other() ->
     let before = house.world.engine().last();
     house.world.read_back(PORTAL, &[second])?;
     house.world.read_back(PORTAL, std::slice::from_ref(&first))?;
-    let heard = house.world.engine().stored_after(before).map(|stored| Ok(stored?.0.header));
-    let heard = heard.collect::<Result<Vec<_>, EngineError>>()?;
-    let receipts: Vec<&RecordId> =
-        heard.iter().filter(|header| header.kind == Kind::Receipt).map(|header| &header.record).collect();
+    let heard = house.heard_since(before)?;
+    let headers = heard.iter().map(|event| &event.header).filter(|header| header.kind == Kind::Receipt);
+    let receipts: Vec<&RecordId> = headers.map(|header| &header.record).collect();
     assert_eq!(receipts, [&first]);
     Ok(())
 }
@@ -471,11 +480,8 @@ impl House {
 
     /// What waits for a person: the side, and the field.
     fn parked(&self) -> Result<Vec<String>, EngineError> {
-        let told = |one: Parked| {
-            let (side, field) =
-                (one.side.as_deref().unwrap_or("*").to_owned(), one.field.as_deref().unwrap_or("*").to_owned());
-            format!("{side} {field}")
-        };
+        let told =
+            |one: Parked| format!("{} {}", one.side.as_deref().unwrap_or("*"), one.field.as_deref().unwrap_or("*"));
         Ok(self.world.engine().parked()?.into_iter().map(told).collect())
     }
 }
@@ -488,7 +494,7 @@ fn a_field_that_changes_hands_too_often_is_parked_where_sides_have_ids_of_their_
     let ana = Author::user("ana");
     let known = house.made(CRM, &[("plan", "0")]);
     assert!(house.talk(20).is_some());
-    let theirs = house.world.places[PORTAL].side().records().next().cloned().expect("it was made");
+    let theirs = house.first_on(PORTAL);
     for turn in 1..=5 {
         assert!(house.parked()?.is_empty(), "after {} turns", turn - 1);
         house.pass(1_000);
