@@ -87,6 +87,7 @@
 //! - **concurrent**: what is left over is decided by the field's rule; all candidates stay in the verdict.
 //! - **echo**: a side repeating our newest write says nothing new; no time window decides that. Where a receipt stands later
 //!   than the side took the write, because its clock stood or was set back, it says so, and the echo at that time is known by it.
+//!   A write that came to nothing (the side refused it, or it was to make a record and made none) has no echo.
 //! - **minimal**: a write holds only what differs; after its receipt the next projection is empty.
 //! - **nothing lost**: acknowledged means on disk; every write ends in a receipt, a refusal or parked.
 //! - **healed**: an edit that a write of ours overwrote unheard is judged as concurrent once it is heard.

@@ -332,9 +332,11 @@ fn report(record: &mut Record, line: &mut Line, heard: &Heard, book: &Rulebook) 
     let repeats = header.carries.iter().flatten().any(|said| record.repeats.binary_search(said).is_ok());
     // What it says of a time that has passed may make an echo of a word.
     let is_late = matches!(heard.event.payload.detail, Detail::Took { .. });
+    // What came to nothing was never on its way.
+    let nothing = header.kind == Kind::Receipt && header.fields.is_empty() && !ended(&heard.event).is_empty();
     // Where something was deleted, what is said of one of a side's ids may have a place of its own.
     let may_end = record.mortal || tells_of_end(&heard.event);
-    if !newest || repeats || is_late || may_end {
+    if !newest || repeats || is_late || nothing || may_end {
         return Advance::Refold;
     }
     let connected = has_shadow(record, book, &header.origin.side);

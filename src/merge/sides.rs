@@ -67,10 +67,11 @@ impl<'a> Fold<'a> {
         let mut shows = BTreeMap::new();
         // The event of each field's newest word, if it counts.
         let mut last: BTreeMap<&FieldName, u32> = BTreeMap::new();
-        let mut over: BTreeSet<SaidId> = BTreeSet::new();
+        let mut over: BTreeSet<SaidId> = self.fruitless_writes().collect();
         for &at in line {
             let header = &self.event(at).header;
-            // A write that its side took before it is thought to have left is not on its way after that.
+            // What came to nothing a side was never about to show; and a write that it took before it is thought to have left
+            // is not on its way after that.
             if header.kind == Kind::Sent && over.contains(&header.said) {
                 continue;
             }
@@ -204,12 +205,13 @@ impl<'a> Fold<'a> {
         past
     }
 
-    /// A merger is read once a reading of its survivor names it.
+    /// A merger is read once a reading of its survivor, on its side, names it.
     fn fill_unread(&self, mergers: &[u32], record: &mut Record) {
         let readings = self.counted().map(|at| &self.event(at).header).filter(|header| header.kind == Kind::Observe);
-        let named: BTreeSet<SaidId> = readings.flat_map(|header| header.seen.iter().flatten().copied()).collect();
+        let named = |header: &'a Header| header.seen.iter().flatten().map(|said| (&header.origin.side, *said));
+        let named: BTreeSet<(&SideName, SaidId)> = readings.flat_map(named).collect();
         for header in mergers.iter().map(|at| &self.event(*at).header) {
-            if !named.contains(&header.said) {
+            if !named.contains(&(&header.origin.side, header.said)) {
                 record.side_mut(&header.origin.side).unread.push(header.said);
             }
         }
@@ -359,6 +361,22 @@ impl<'a> Fold<'a> {
         let so_far = took || self.time[outcome as usize] >= self.time[sent as usize];
         let same = key == of.payload.detail.write_key();
         by.header.origin.side == of.header.origin.side && (after || same && so_far)
+    }
+
+    /// The writes that came to nothing: those that a side refused, and those to make a record that made none.
+    ///
+    /// A receipt of nothing for another write is no proof: what it put there may have been replaced before anyone looked.
+    fn fruitless_writes(&self) -> impl Iterator<Item = SaidId> + '_ {
+        let is_make = |said: &SaidId| {
+            let sent = self.by_said.get(said).map(|at| self.event(*at));
+            sent.is_some_and(|sent| sent.header.kind == Kind::Sent && makes(sent))
+        };
+        self.counted().map(|at| self.event(at)).flat_map(move |event| {
+            let refused = event.header.kind == Kind::Refused;
+            let nothing = event.header.kind == Kind::Receipt && event.header.fields.is_empty();
+            let ends = if refused || nothing { ended(event) } else { Vec::new() };
+            ends.into_iter().filter(move |said| refused || is_make(said))
+        })
     }
 
     /// The writes of which something says what became and that nobody has heard of.

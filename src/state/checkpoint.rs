@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The layout of derived state that this build writes; another one is rebuilt from the log.
-pub const LAYOUT: u32 = 13;
+pub const LAYOUT: u32 = 14;
 const FILE: &str = "checkpoint";
 const FORMING: &str = "checkpoint.new";
 

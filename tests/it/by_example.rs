@@ -6,6 +6,7 @@ use syncline::{
     id::{RecordId, Seq},
     merge::Record,
     rulebook::{EXISTENCE, Rulebook},
+    value::Value,
 };
 
 use crate::{
@@ -323,6 +324,45 @@ fn minimal_a_normalised_write_is_the_sides_own_edit_after_it() {
     let plain = told(&telling, &rules(&[("phone", FieldType::String, Rule::Authority(side("portal")))]));
     assert_eq!(verdict(&plain, "phone"), "\"12\" of \"12\" by only");
     assert_eq!(plain.shadows["crm"]["phone"], "\"12\"");
+}
+
+/// A write leaves at 150, the side says the same at 155, and of the write comes at 160 what `kind` says of these words.
+fn said_what_was_written(kind: Kind, word: (&str, &str), became: &[(&str, &str, &[usize])]) -> Telling {
+    let mut telling = Telling::default();
+    telling.edit("crm", 90, &[(EXISTENCE, "false")]);
+    let first = telling.edit("portal", 100, &[word]);
+    let sent = telling.ours(Kind::Sent, "crm", 150, &[(word.0, word.1, &[first])]);
+    telling.lines[sent].draft.detail = Detail::Try { key: "k".to_owned(), after: Seq(2), ends: Vec::new() };
+    telling.edit("crm", 155, &[word]);
+    let fate = telling.ours(kind, "crm", 160, became);
+    telling.lines[fate].draft.detail = Detail::Fate { key: "k".to_owned(), ends: Vec::new(), reason: String::new() };
+    telling.lines[fate].ends = vec![Named::Line(sent)];
+    telling
+}
+
+#[test]
+fn what_a_side_says_of_itself_is_its_word_though_it_refused_to_be_told_the_same() {
+    let speaks = |kind, became: &[(&str, &str, &[usize])]| {
+        let plain = told(&said_what_was_written(kind, ("phone", "1"), became), &crm_decides());
+        plain.fields["phone"].candidates.iter().any(|(side, ..)| side == "crm")
+    };
+    assert!(speaks(Kind::Refused, &[("phone", "1", &[1])]));
+    assert!(!speaks(Kind::Receipt, &[("phone", "1", &[1])]));
+    // What it showed for a while may have been replaced before anyone looked.
+    assert!(!speaks(Kind::Receipt, &[]));
+}
+
+#[test]
+fn what_lives_again_beside_a_write_that_made_nothing_was_brought_back_by_the_side() {
+    let lives = |became: &[(&str, &str, &[usize])]| {
+        let telling = said_what_was_written(Kind::Receipt, (EXISTENCE, "true"), became);
+        told(&telling, &crm_decides());
+        let record = fold_one(&telling, &crm_decides());
+        let words = record.field(EXISTENCE).expect("there are words on it").candidates.iter();
+        words.filter(|word| *word.origin.side == *"crm").any(|word| word.value == Value::bool(true))
+    };
+    assert!(lives(&[]));
+    assert!(!lives(&[(EXISTENCE, "true", &[1])]));
 }
 
 #[test]

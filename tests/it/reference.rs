@@ -15,7 +15,7 @@ use syncline::{
     clock::Millis,
     event::{Detail, Event, Kind, Origin},
     field::{FieldSpec, FieldType, Rule},
-    id::{RecordId, SaidId, SideName},
+    id::{FieldName, RecordId, SaidId, SideName},
     rulebook::{EXISTENCE, PERSON, Rulebook},
     value::Value,
 };
@@ -79,6 +79,14 @@ pub fn fold<'a>(events: impl IntoIterator<Item = &'a Event>, book: &Rulebook) ->
 /// Whether a side says something with it.
 fn speaks(kind: Kind) -> bool {
     matches!(kind, Kind::Edit | Kind::Create | Kind::Delete | Kind::Restore | Kind::Observe)
+}
+
+/// The writes of which a statement says by name what became.
+fn ends_of(event: &Event) -> &[SaidId] {
+    match &event.payload.detail {
+        Detail::Try { ends, .. } | Detail::Fate { ends, .. } | Detail::Took { ends, .. } => ends,
+        _ => &[],
+    }
 }
 
 /// The statements that count, one copy of each, and how many wait.
@@ -356,11 +364,7 @@ impl<'a> Reading<'a> {
         let last = spoke.iter().max_by_key(|by| self.place(**by)).and_then(|by| link(*by));
         let (mut words, mut shown) = (Vec::new(), BTreeMap::new());
         for record in &records {
-            let makes = |by: usize| {
-                let event = self.told[by];
-                let alive = event.words().any(|(field, value)| **field == *EXISTENCE && *value == Value::bool(true));
-                event.header.kind == Kind::Sent && alive
-            };
+            let makes = |by: usize| self.makes(self.told[by].header.said);
             let may_be = |by: &usize| self.is_over(*by) || link(*by).is_none_or(|of| of == *record) || makes(*by);
             let (mut said, newest) = self.walk_one(&line.iter().copied().filter(may_be).collect::<Vec<_>>());
             // What may be about any of them is said once.
@@ -373,24 +377,33 @@ impl<'a> Reading<'a> {
         (words, shown)
     }
 
+    /// Whether this is a write that is to make a record.
+    fn makes(&self, said: SaidId) -> bool {
+        let alive = |(field, value): (&FieldName, &Value)| **field == *EXISTENCE && *value == Value::bool(true);
+        let mut writes = self.told.iter().filter(|event| event.header.kind == Kind::Sent);
+        writes.any(|event| event.header.said == said && event.words().any(alive))
+    }
+
     /// What was said and told in this order: its words, and what shows at the end.
     fn walk_one(&self, line: &[usize]) -> (Vec<Word>, BTreeMap<String, Newest>) {
         let mut words: Vec<Word> = Vec::new();
         let mut newest: BTreeMap<String, Newest> = BTreeMap::new();
         let mut pending: BTreeMap<String, Value> = BTreeMap::new();
         let mut own_at: BTreeMap<String, Millis> = BTreeMap::new();
-        // Where the side's clock is behind, what became of a write may stand before it: it is not on its way any more.
+        // Where the side's clock is behind, what became of a write may stand before it: it is not on its way any more. One that was
+        // refused never was, nor one that was to make a record and made nothing.
         let mut done: Vec<SaidId> = Vec::new();
+        for event in &self.told {
+            let made_nothing = event.header.kind == Kind::Receipt && event.header.fields.is_empty();
+            let refused = event.header.kind == Kind::Refused;
+            done.extend(ends_of(event).iter().filter(|said| refused || made_nothing && self.makes(**said)));
+        }
         for by in line.iter().copied() {
             let event = self.told[by];
             if event.header.kind == Kind::Sent && done.contains(&event.header.said) {
                 continue;
             }
-            if let Detail::Fate { ends, .. } | Detail::Took { ends, .. } | Detail::Try { ends, .. } =
-                &event.payload.detail
-            {
-                done.extend(ends);
-            }
+            done.extend(ends_of(event));
             for (field, value) in event.words() {
                 let (field, value) = (field.to_string(), value.clone());
                 let of_newest = newest.get(&field).cloned();
@@ -502,14 +515,7 @@ impl<'a> Reading<'a> {
 
     /// The writes that nothing names that says what became of them.
     fn open_writes(&self) -> BTreeSet<(String, String, Vec<String>)> {
-        let ended = |said: SaidId| {
-            self.told.iter().any(|event| match &event.payload.detail {
-                Detail::Try { ends, .. } | Detail::Fate { ends, .. } | Detail::Took { ends, .. } => {
-                    ends.contains(&said)
-                }
-                _ => false,
-            })
-        };
+        let ended = |said: SaidId| self.told.iter().any(|event| ends_of(event).contains(&said));
         let mut open = BTreeSet::new();
         for event in &self.told {
             if let (Detail::Try { key, .. }, Kind::Sent) = (&event.payload.detail, event.header.kind) {
