@@ -34,12 +34,13 @@ impl<'a> Fold<'a> {
                 lines.entry(&header.origin.side).or_default().push(at);
             }
         }
+        let fruitless: BTreeSet<SaidId> = self.fruitless_writes().collect();
         for (side, mut line) in lines {
             // What was said of ids that the side has since ended is older than all it says of those it has.
             line.sort_by(|a, b| self.is_past(*b).cmp(&self.is_past(*a)).then_with(|| self.compare_places(*a, *b)));
             self.learned.extend(Some((side, self.lessons(&line))).filter(|(_, lessons)| !lessons.is_empty()));
             for (nth, (id, line)) in self.by_ids(side, &line).into_iter().enumerate() {
-                self.walk(side, id, &line, nth == 0);
+                self.walk(side, id, &line, nth == 0, &fruitless);
             }
         }
     }
@@ -62,17 +63,17 @@ impl<'a> Fold<'a> {
     }
 
     /// Walks what stands under one of a side's ids; what stands under each of them counts under the first.
-    fn walk(&mut self, side: &'a str, id: Option<&'a str>, line: &[u32], first: bool) {
+    fn walk(&mut self, side: &'a str, id: Option<&'a str>, line: &[u32], first: bool, fruitless: &BTreeSet<SaidId>) {
         let took = self.took_before(line);
         let mut shows = BTreeMap::new();
         // The event of each field's newest word, if it counts.
         let mut last: BTreeMap<&FieldName, u32> = BTreeMap::new();
-        let mut over: BTreeSet<SaidId> = self.fruitless_writes().collect();
+        let mut over: BTreeSet<SaidId> = BTreeSet::new();
         for &at in line {
             let header = &self.event(at).header;
             // What came to nothing a side was never about to show; and a write that it took before it is thought to have left
             // is not on its way after that.
-            if header.kind == Kind::Sent && over.contains(&header.said) {
+            if header.kind == Kind::Sent && (fruitless.contains(&header.said) || over.contains(&header.said)) {
                 continue;
             }
             over.extend(ended(self.event(at)));
