@@ -97,6 +97,7 @@
 //! # Invariants
 //!
 //! - The log is the truth. Derived state is never trusted further than its checkpoint says, and is thrown away without regret.
+//! - No checkpoint stands for what has not taken effect: where an event of the log cannot, nothing more is taken until it has.
 //! - Every statement stands under the record that its side means, never under what it was taken for. So parting two records
 //!   gives everything back to the one of which it was said.
 //! - Ties are statements like any other: who is one with whom depends on the set of events alone.

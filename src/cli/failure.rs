@@ -168,6 +168,9 @@ impl Failure {
             EngineError::Log(LogError::ReadOnly { .. }) => {
                 Some("`syncline verify` names the damage; restore the log, or import an export into a new store")
             }
+            EngineError::Behind { .. } => {
+                Some("open it again; if that does not help, `syncline verify` names what cannot be read")
+            }
             EngineError::State(_) => Some("`syncline rebuild` makes derived state anew; the log is not affected"),
             _ => None,
         }

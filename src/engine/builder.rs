@@ -231,7 +231,7 @@ impl Builder {
         };
         let newest = core.newest_heard();
         let (changed, _) = tokio::sync::watch::channel(log.durable());
-        let read_only = opening.recovery.read_only().is_some();
+        let can_write = core.check_sound(&log).is_ok();
         let engine = Engine {
             inner: Arc::new(Inner {
                 log,
@@ -247,7 +247,7 @@ impl Builder {
             }),
         };
         let awaits_rules = self.adopted.is_some() && engine.core()?.book.is_empty();
-        if !read_only && !awaits_rules {
+        if can_write && !awaits_rules {
             engine.put_first_manifest(self.manifest.as_deref(), manifest.as_ref())?;
             engine.resume()?;
         }

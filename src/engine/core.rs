@@ -22,7 +22,7 @@ use crate::{
     clock::{Clock, Hlc, Millis},
     event::{Detail, Event, Header, Kind, Sealed},
     id::{Place, RecordId, SaidId, Seq, SideName, TenantKey},
-    log::{Entry, Known, Log},
+    log::{Appended, Entry, Known, Log, LogError},
     manifest::{Connector, Manifest},
     merge::{self, Advance, Heard, Line, Record},
     rulebook::{Edition, KindSpec, Rulebook, SideSpec},
@@ -60,6 +60,9 @@ pub(super) struct Core {
     pub(super) pages: FxHashMap<Box<str>, FxHashMap<u64, (Pages, bool)>>,
     pub(super) void: Vec<SaidId>,
     checkpointed: Seq,
+    /// The first of the events that the log has and that may not have taken effect: until the store is opened again nothing more
+    /// is taken, and no checkpoint may stand for it.
+    behind: Option<Seq>,
     last: Seq,
     heard: Hlc,
     memory_bytes: usize,
@@ -105,6 +108,7 @@ impl Core {
             pages: HashMap::default(),
             void: checkpoint.void,
             checkpointed: checkpoint.seq,
+            behind: None,
             last: checkpoint.seq,
             heard: Hlc::default(),
             memory_bytes,
@@ -129,6 +133,11 @@ impl Core {
 
     pub fn checkpointed(&self) -> Seq {
         self.checkpointed
+    }
+
+    /// Notes that from this event on something of the log may not have taken effect.
+    pub fn fall_behind(&mut self, seq: Seq) {
+        self.behind = self.behind.or(Some(seq));
     }
 
     /// The newest event that has taken effect.
@@ -181,6 +190,7 @@ impl Core {
 
     /// Takes sealed statements into the log and into their records.
     pub fn take(&mut self, log: &Log, sealed: Vec<Sealed>) -> Result<Vec<Said>, EngineError> {
+        self.check_sound(log)?;
         self.check_rules(&sealed)?;
         let mut fresh: Vec<bool> = Vec::with_capacity(sealed.len());
         let mut batch: HashMap<SaidId, SmallVec<[usize; 2]>, FxBuildHasher> = HashMap::default();
@@ -202,6 +212,19 @@ impl Core {
             .collect();
         let appending = trace::log(sealed.iter().zip(&fresh).filter(|(_, fresh)| **fresh).map(|(one, _)| &one.event));
         let appended = appending.in_scope(|| log.append(&entries))?;
+        let first = appended.first;
+        // What is in the log takes effect whole, or what is in memory stands for none of it any more.
+        self.take_effect(log, sealed, fresh, appended).inspect_err(|_| self.fall_behind(first))
+    }
+
+    /// Lets what was appended take effect; what is not fresh was not.
+    fn take_effect(
+        &mut self,
+        log: &Log,
+        sealed: Vec<Sealed>,
+        fresh: Vec<bool>,
+        appended: Appended,
+    ) -> Result<Vec<Said>, EngineError> {
         let mut seq = appended.first;
         let mut places = appended.places.into_iter();
         let mut said = Vec::with_capacity(sealed.len());
@@ -224,6 +247,15 @@ impl Core {
         }
         self.shed()?;
         Ok(said)
+    }
+
+    /// Refuses to go on, and to make a checkpoint, where derived state lacks what the log has, or the log is damaged.
+    pub fn check_sound(&self, log: &Log) -> Result<(), EngineError> {
+        match (log.damaged(), self.behind) {
+            (Some(seq), _) => Err(LogError::ReadOnly { seq }.into()),
+            (None, Some(seq)) => Err(EngineError::Behind { seq }),
+            (None, None) => Ok(()),
+        }
     }
 
     /// Refuses what must never be in the log: a manifest that cannot be read again, anything before the first one.

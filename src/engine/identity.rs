@@ -139,15 +139,19 @@ impl Identity {
 
     /// Writes out what has changed since the last checkpoint.
     pub fn write(&mut self, store: &Store) -> Result<(), StateError> {
-        for id in std::mem::take(&mut self.gone) {
-            store.remove_record(&id)?;
+        for id in &self.gone {
+            store.remove_record(id)?;
         }
-        for (id, canonical) in self.aliases.drain() {
-            store.put_alias(&id, (id != canonical).then_some(&canonical))?;
+        for (id, canonical) in &self.aliases {
+            store.put_alias(id, (id != canonical).then_some(canonical))?;
         }
-        for ((one, other), tie) in std::mem::take(&mut self.ties) {
-            store.put_tie(&one, &other, tie)?;
+        for ((one, other), tie) in &self.ties {
+            store.put_tie(one, other, *tie)?;
         }
+        // Only what is written is forgotten: where the disk failed, all of it is written once more.
+        self.gone.clear();
+        self.aliases.clear();
+        self.ties.clear();
         self.moved.clear();
         Ok(())
     }

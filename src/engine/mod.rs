@@ -78,6 +78,15 @@ pub enum EngineError {
         /// The bytes that are to be left.
         least: u64,
     },
+    /// The log has events that may not have taken effect, because the log or derived state failed while they were taken in. They
+    /// are read, and others taken, once the store is opened again.
+    #[error(
+        "derived state may lack event {seq} and those behind it, so nothing more is taken until the store is opened again"
+    )]
+    Behind {
+        /// The first of them.
+        seq: Seq,
+    },
     /// Derived state failed; the log is not affected.
     #[error("derived state cannot be used")]
     State(#[from] StateError),
@@ -350,13 +359,7 @@ impl Engine {
         let mut core = self.core()?;
         let said = core.take(&self.inner.log, sealed).map_err(|why| self.failed(why))?;
         self.settle(&mut core)?;
-        let last = self.inner.log.last();
-        let due =
-            last.0 - core.checkpointed().0 >= self.inner.checkpoint_every || core.identity.waiting() >= REGROUPED_MOST;
-        if due {
-            self.checkpoint_core(&mut core, false)?;
-        }
-        Ok((said, last))
+        Ok((said, self.inner.log.last()))
     }
 
     /// Waits until everything up to a sequence is on disk, then lets subscribers know.
@@ -444,7 +447,7 @@ impl Engine {
         Ok((self.inner.log.bytes(), self.core()?.store.bytes()))
     }
 
-    /// Makes derived state durable up to the present.
+    /// Makes derived state durable up to the present; not where the log is damaged, or derived state lacks what it has.
     ///
     /// # Errors
     /// If the disk fails.
@@ -453,7 +456,20 @@ impl Engine {
         self.checkpoint_core(&mut core, false)
     }
 
+    /// Makes a checkpoint if enough has come to the log since the last one.
+    pub(in crate::engine) fn checkpoint_if_due(&self, core: &mut Core) -> Result<(), EngineError> {
+        let since = self.inner.log.last().0 - core.checkpointed().0;
+        match since >= self.inner.checkpoint_every || core.identity.waiting() >= REGROUPED_MOST {
+            true => self.checkpoint_core(core, false),
+            false => Ok(()),
+        }
+    }
+
     fn checkpoint_core(&self, core: &mut Core, closed: bool) -> Result<(), EngineError> {
+        if let Err(why) = core.check_sound(&self.inner.log) {
+            tracing::warn!(error = &why as &dyn std::error::Error, "derived state stays as it was on disk");
+            return Ok(());
+        }
         let last = self.inner.log.last();
         self.inner.log.wait(last).map_err(|why| self.failed(why.into()))?;
         match core.checkpoint(last, self.inner.log.known(), closed) {

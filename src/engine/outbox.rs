@@ -26,6 +26,8 @@ use crate::{
 const GUESS_MOST: i64 = 10_000;
 /// How long what may be of our own making waits before it is looked at again, in milliseconds.
 const OURS_AGAIN: i64 = 2_000;
+/// How many records are looked at before what comes of it is logged.
+const SETTLED_AT_ONCE: usize = 256;
 /// How long a question waits whose answer told nothing, in milliseconds.
 const ASK_AGAIN: i64 = 60_000;
 
@@ -235,17 +237,28 @@ pub(super) fn origin_of(record: &Record, side: &SideName) -> Origin {
 }
 
 impl Engine {
-    /// Brings rows in line with all records that events have touched, and logs what is settled without a write.
+    /// Brings rows in line with all records that events have touched, and logs what is settled without a write; then a
+    /// checkpoint is made if it is due.
     pub(super) fn settle(&self, core: &mut Core) -> Result<(), EngineError> {
+        let last = self.inner.log.last();
+        // Whose plan is not made now is looked at again when the store is next opened.
+        self.settle_all(core).inspect_err(|_| core.fall_behind(last))?;
+        self.checkpoint_if_due(core)
+    }
+
+    fn settle_all(&self, core: &mut Core) -> Result<(), EngineError> {
         while !core.touched.is_empty() {
             let now = self.now();
             let mut drafts = Vec::new();
-            for record in std::mem::take(&mut core.touched) {
+            // A few at a time: manifests and first readings touch all that there is.
+            for _ in 0..SETTLED_AT_ONCE {
+                let Some(record) = core.touched.pop_first() else { break };
                 let record = core.canonical(&record)?;
                 drafts.extend(core.look(&record, now)?);
                 drafts.extend(core.park_loops(&record, now));
             }
             self.log_own(core, drafts)?;
+            core.shed()?;
         }
         Ok(())
     }
@@ -486,6 +499,7 @@ impl Write {
         let person = puts.iter().map(|put| &put.author).find(|author| author.is_another());
         let author = person.or(puts.first().map(|put| &put.author)).cloned().unwrap_or_else(Author::engine);
         Write {
+            over: puts.iter().filter_map(|put| over(&put.field)).max(),
             side: side.clone(),
             record: record.clone(),
             link: origin_of(state, side).link,
@@ -527,14 +541,17 @@ impl Write {
         known.max().map_or(at, |known| at.max(known.plus(1)))
     }
 
-    /// A time that comes after what earlier writes of ours made these fields show.
+    /// A time that comes after what earlier writes of ours made these fields show, and after what they were known to show when this
+    /// one left.
     ///
-    /// A side that counts in seconds, or a clock that stands, may bear one time for two writes: the later one comes after.
-    fn after_ours(&self, state: &Record, at: Millis) -> Millis {
+    /// A side that counts in seconds, or a clock that stands, may bear one time for two writes: the later one comes after. What
+    /// was said at the very time of this one may have been said before or after it.
+    fn after_known(&self, state: &Record, at: Millis) -> Millis {
         let shown =
             |put: &Put| state.side(&self.side)?.shown(&put.field).filter(|shown| shown.by_us).map(|shown| shown.at);
         let earlier = self.puts.iter().filter_map(shown).max();
-        earlier.map_or(at, |earlier| at.max(earlier.plus(1)))
+        let later = self.over.filter(|over| *over > at);
+        earlier.max(later).map_or(at, |known| at.max(known.plus(1)))
     }
 
     /// What the side blames is parked; where it blames nothing that was sent, all of the write is.
@@ -591,11 +608,11 @@ impl Write {
         ends: Vec<SaidId>,
     ) -> Vec<Draft> {
         // A reading that began before this moment may not have seen what was written beside the record.
-        let beside_at = self.after_ours(state, at.plus(1));
+        let beside_at = self.after_known(state, at.plus(1));
         // What the side has anew has a line of its own, which nothing that we wrote of the old one stands on.
         let is_new = own_ids && receipt.link.is_some() && receipt.link != self.link;
         let took = receipt.at.unwrap_or(at);
-        let at = if is_new { took } else { self.after_ours(state, took) };
+        let at = if is_new { took } else { self.after_known(state, took) };
         let mut draft = self.draft(Kind::Receipt, state, at);
         let made_by = made_by(&self.key, &ends);
         draft.detail = match receipt.at.filter(|took| *took < at) {

@@ -165,6 +165,11 @@ impl Log {
         self.segments.bytes()
     }
 
+    /// The first damaged sequence; the log can only be read then.
+    pub fn damaged(&self) -> Option<Seq> {
+        self.damaged
+    }
+
     /// The last sequence that is on disk; 0 if none is.
     pub fn durable(&self) -> Seq {
         self.pending.lock().durable

@@ -37,6 +37,8 @@ pub struct Write {
     /// Whether someone may be waiting for it; a backfill's writes leave what they can spare to others.
     pub urgent: bool,
     pub(crate) puts: Vec<Put>,
+    /// The newest time of what its fields were known to show when it was planned, on the side's line.
+    pub(crate) over: Option<Millis>,
     /// The record under which what becomes of it is logged.
     pub(crate) stream: RecordId,
 }
@@ -58,6 +60,7 @@ impl Write {
             author: Author::default(),
             attempts: 0,
             puts: Vec::new(),
+            over: None,
         }
     }
 }

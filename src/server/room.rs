@@ -59,9 +59,11 @@ pub(super) fn failed(why: &EngineError) -> Problem {
     tracing::error!(error = told(why), "the store failed");
     match why {
         EngineError::Event { .. } => Problem::of(INTERNAL).detail("an event that the answer needs is damaged"),
-        EngineError::State(_) | EngineError::Log(_) | EngineError::Poisoned | EngineError::NoRules => {
-            Problem::of(UNAVAILABLE)
-        }
+        EngineError::State(_)
+        | EngineError::Log(_)
+        | EngineError::Behind { .. }
+        | EngineError::Poisoned
+        | EngineError::NoRules => Problem::of(UNAVAILABLE),
         EngineError::NoSpace { .. } => Problem::of(UNAVAILABLE).detail("the disk is nearly full"),
         _ => Problem::of(INTERNAL),
     }

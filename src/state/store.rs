@@ -5,7 +5,10 @@ use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use super::{
@@ -90,6 +93,8 @@ pub struct Store {
     worn_bytes: u64,
     dir: PathBuf,
     disk: Arc<dyn Disk>,
+    /// Whether files of the indices could not be synced.
+    sync_failed: AtomicBool,
 }
 
 impl Store {
@@ -125,6 +130,7 @@ impl Store {
             worn_bytes: WORN_BYTES,
             dir: dir.to_owned(),
             disk: disk.clone(),
+            sync_failed: AtomicBool::new(false),
         })
     }
 
@@ -177,8 +183,13 @@ impl Store {
             tracing::info!("the indices of derived state had grown, and were made anew");
         }
         indices.flush()?;
-        // sled asks the kernel to write, not the disk to keep: its files are synced here, one by one.
-        self.sync_files(&self.dir)?;
+        // sled asks the kernel to write, not the disk to keep: its files are synced here, one by one. What a sync failed on the
+        // kernel may have dropped, and would call synced the next time.
+        if self.sync_failed.load(Ordering::Relaxed) {
+            let source = io::Error::other("a sync failed before, so it is not known what the disk has");
+            return Err(self.io("sync", source));
+        }
+        self.sync_files(&self.dir).inspect_err(|_| self.sync_failed.store(true, Ordering::Relaxed))?;
         Ok(Some(indices))
     }
 

@@ -269,6 +269,71 @@ fn state_made_anew_from_a_damaged_log_says_what_is_missing() {
     }
 }
 
+#[test]
+fn what_is_missing_is_not_forgotten_when_the_store_is_closed() {
+    let store = Store::new(50);
+    let file = store.segments().remove(1);
+    let inside = store.due.places.iter().find(|(segment, ..)| *segment == 2).expect("an event of the second segment");
+    let path = store.copy();
+    let hurt = path.join("log").join(file.file_name().expect("a name"));
+    flip(&hurt, inside.1 + 60);
+    fs::remove_dir_all(path.join("state")).expect("it is there");
+    for _ in 0..2 {
+        let (engine, opening) = builder(&path).open().expect("it opens for reading");
+        assert!(opening.recovery.read_only().is_some(), "the damage is told every time");
+        let why = engine.say(vec![draft(1, 9999)]).expect_err("it is damaged");
+        assert!(matches!(why, EngineError::Log(_)), "{}", chain(&why));
+        engine.close().expect("it closes");
+    }
+    flip(&hurt, inside.1 + 60);
+    let (engine, _) = builder(&path).open().expect("it opens");
+    assert_eq!(hashes(&engine).expect("it is read").0, store.due.state, "with the segment all is there again");
+}
+
+#[test]
+fn an_event_of_a_record_that_cannot_be_read_harms_no_other() {
+    let store = Store::new(50);
+    let file = store.segments().remove(1);
+    let inside = store.due.places.iter().find(|(segment, ..)| *segment == 2).expect("an event of the second segment");
+    let path = store.copy();
+    let hurt = path.join("log").join(file.file_name().expect("a name"));
+    flip(&hurt, inside.1 + 60);
+    let record =
+        store.due.records.iter().find(|(_, (_, seqs))| seqs.contains(&inside.2)).expect("some record has it").0;
+    let number = |id: &str| id.trim_start_matches("contact/").parse::<usize>().expect("a number");
+    let other = (0..17).find(|other| *other != number(record)).expect("there are many");
+    let (engine, opening) = builder(&path).open().expect("what a checkpoint stands for is not read");
+    assert!(opening.recovery.read_only().is_none());
+    // A word older than the others makes the record be folded anew, from all its events.
+    let said = vec![draft(number(record), -5), draft(other, 9_998), draft(other, 9_999)];
+    let why = engine.say(said.clone()).expect_err("an event cannot be read");
+    assert!(!matches!(why, EngineError::Behind { .. }), "{}", chain(&why));
+    let why = engine.say(vec![draft(other, 10_001)]).expect_err("not all has taken effect");
+    assert!(matches!(why, EngineError::Behind { .. }), "{}", chain(&why));
+    engine.close().expect("it closes");
+
+    let (engine, _) = builder(&path).open().expect("it opens");
+    let reader = engine.read(&Principal::operator());
+    let phone = reader.get(&format!("contact/{other}")).expect("it is read").expect("it is there");
+    assert!(serde_json::to_string(&phone).expect("it prints").contains("number 9999"), "the rest has taken effect");
+    let why = engine.say(vec![draft(other, 10_003)]).expect_err("an event has not taken effect");
+    assert!(matches!(why, EngineError::Behind { .. }), "{}", chain(&why));
+    drop(reader);
+    engine.close().expect("it closes");
+
+    // With the segment restored all of it takes effect, once.
+    flip(&hurt, inside.1 + 60);
+    let (engine, _) = builder(&path).open().expect("it opens");
+    let count = engine.stored().count();
+    engine.say(said).expect("it is sound");
+    assert_eq!(engine.stored().count(), count, "all of it was in the log");
+    let found = hashes(&engine).expect("it is read");
+    engine.close().expect("it closes");
+    fs::remove_dir_all(path.join("state")).expect("it is there");
+    let (engine, _) = builder(&path).open().expect("it opens");
+    assert_eq!(hashes(&engine).expect("it is read"), found, "as it is made anew from the log");
+}
+
 /// What opening a store with damaged derived state came to.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Came {
