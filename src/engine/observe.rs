@@ -23,7 +23,7 @@ use crate::{
     merge::{Heard, Line, Record, fold::makes, record::Candidate},
     projection,
     rulebook::EXISTENCE,
-    send::{Ask, Seen, SeenField},
+    send::{Ask, Seen, SeenField, retry::Backoff},
     value::Value,
 };
 
@@ -244,11 +244,17 @@ impl Engine {
         let ends = core.tries(&ask.record, &ask.side, Some(&write.key))?;
         let ends: Vec<SaidId> = ends.into_iter().map(|(_, sent)| sent).collect();
         let made_nothing = own_ids && makes(&sent) && self.had_before(core, reading, seen, &ends)?;
+        let receipt = reading.receipt(&sent, &write.key, ends, seen, made_nothing);
         let mut row = core.rows.take(&key, now);
-        // The write is tried again under the same key, if at all: its `sent` has to stand after this receipt.
-        (row.unsent, row.not_before) = (None, row.not_before.max(now.plus(1)));
+        // The write is tried again under the same key, if at all: its `sent` has to stand after this receipt. What was lost on
+        // the way goes again at once; what comes to nothing every time, ever more rarely.
+        let wait = match row.attempts {
+            again @ 2.. if receipt.words.is_empty() => Backoff::default().wait(again, 0, now.0 as u64),
+            _ => 1,
+        };
+        (row.unsent, row.not_before) = (None, row.not_before.max(now.plus(wait)));
         core.rows.insert(key, row);
-        Ok(Some(reading.receipt(&sent, &write.key, ends, seen, made_nothing)))
+        Ok(Some(receipt))
     }
 
     /// Whether a side that chooses ids itself had the record that a reading found before these tries to make it left, or has it

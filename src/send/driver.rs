@@ -196,7 +196,11 @@ impl Sender {
         if handed.writes.is_empty() && handed.asks.is_empty() {
             return Ok(Stepped::default());
         }
-        let writes = handed.writes.chunks(batch).map(|part| Call::Deliver(Arc::new(part.to_vec())));
+        // One that came to nothing more than once goes alone: a side may fail at a whole call because of one write in it.
+        let (alone, together): (Vec<Write>, Vec<Write>) =
+            handed.writes.iter().cloned().partition(|write| write.attempts > 1);
+        let writes = together.chunks(batch).chain(alone.chunks(1));
+        let writes = writes.map(|part| Call::Deliver(Arc::new(part.to_vec())));
         let asks = handed.asks.chunks(batch).map(|part| Call::Read(Arc::new(part.to_vec())));
         let calls = writes.chain(asks).collect();
         self.answer(calls, handed).await

@@ -1,6 +1,9 @@
 //! What the sender promises, one claim each, on two pretend sides between which nothing goes wrong unless ordered.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
 
 use syncline::{
     clock::Millis,
@@ -8,7 +11,7 @@ use syncline::{
     event::{Author, Kind},
     history::{Principal, Staleness},
     id::{FieldName, RecordId, Seq, SideName},
-    send::{Ask, BoxFuture, Connector, Outcome, ReadError, Seen, Sender, Settings, Write},
+    send::{Ask, BoxFuture, Connector, Outcome, ReadError, Receipt, Seen, Sender, Settings, Write},
     sim::{
         post::Faults,
         script,
@@ -435,6 +438,53 @@ fn crowded_rig() -> Rig {
     rig.world.clock.advance(6);
     rig.world.hear().expect("the store works");
     rig
+}
+
+/// A side that fails at every call that holds one certain write, and has nothing of it when it is asked.
+struct Poisoned {
+    by: RecordId,
+    taken: Mutex<BTreeSet<RecordId>>,
+    failed: Mutex<usize>,
+}
+
+impl Connector for Poisoned {
+    fn batch_most(&self) -> usize {
+        10
+    }
+
+    fn deliver<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Outcome>> {
+        Box::pin(async move {
+            if writes.iter().any(|write| write.record == self.by) {
+                *self.failed.lock().expect("sound") += 1;
+                return vec![Outcome::Unknown; writes.len()];
+            }
+            self.taken.lock().expect("sound").extend(writes.iter().map(|write| write.record.clone()));
+            vec![Outcome::Applied(Receipt::default()); writes.len()]
+        })
+    }
+
+    fn read_back<'a>(&'a self, asks: &'a [Ask]) -> BoxFuture<'a, Vec<Result<Seen, ReadError>>> {
+        Box::pin(async move { asks.iter().map(|_| Ok(Seen::default())).collect() })
+    }
+}
+
+/// It was tried again at once and for ever, and whatever left in one call with it never arrived.
+#[test]
+fn a_write_at_which_a_side_fails_every_time_is_tried_ever_more_rarely_and_holds_up_no_other() {
+    let rig = crowded_rig();
+    let by = record("person/7");
+    let side = Arc::new(Poisoned { by, taken: Mutex::default(), failed: Mutex::default() });
+    let name = SideName::new("portal").expect("a good name");
+    let sender = Sender::new(rig.world.engine().clone(), name, side.clone(), Settings::default());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    for _ in 0..3_600 {
+        runtime.block_on(sender.round()).expect("the store works");
+        rig.world.clock.advance(500);
+    }
+    assert_eq!(side.taken.lock().expect("sound").len(), 30, "all the others have arrived");
+    let failed = *side.failed.lock().expect("sound");
+    assert!((5..40).contains(&failed), "{failed} tries in half an hour");
+    assert_eq!(rig.world.engine().outbox("portal").expect("open").0, 1, "it still waits");
 }
 
 /// A quota that was used up, or a write that referred to what was not there yet, had the side left alone as if it were down.

@@ -10,7 +10,7 @@ use super::{
     account::HubSpot,
     answer::{Problem, Row, Rows},
     call::{Call, Op, Trouble},
-    join::Target,
+    join::{Target, Unjoined},
     read::{Looked, Looking},
     shape::{Join, Shape},
 };
@@ -283,13 +283,12 @@ impl HubSpot {
     async fn join_all(&self, task: &Task<'_>, receipt: Receipt) -> Outcome {
         let Some(id) = receipt.link.clone() else { return Outcome::Applied(receipt) };
         for (done, (join, target)) in task.joins.iter().enumerate() {
-            if let Err(trouble) = self.join(&task.shape, join, &id, target).await {
+            if let Err(Unjoined { trouble, is_part }) = self.join(&task.shape, join, &id, target).await {
                 // A part of the write has taken effect: only a look tells which.
-                let is_part = done > 0 || !task.properties.is_empty();
+                let is_part = done > 0 || !task.properties.is_empty() || join.many && is_part;
                 return match trouble {
                     _ if is_part => Outcome::Unknown,
                     Trouble::Refused(404, problem) => self.one_end_is_missing(task, &id, &problem).await,
-                    _ if join.many => Outcome::Unknown,
                     trouble => self.outcome(task, trouble),
                 };
             }

@@ -21,6 +21,19 @@ struct Other {
     primary: bool,
 }
 
+/// What was not joined, or not parted, because a call failed.
+pub(super) struct Unjoined {
+    pub trouble: Trouble,
+    /// Whether other calls for it have taken effect.
+    pub is_part: bool,
+}
+
+impl From<Trouble> for Unjoined {
+    fn from(trouble: Trouble) -> Self {
+        Unjoined { trouble, is_part: false }
+    }
+}
+
 impl HubSpot {
     /// The records that each of these is joined with, as far as the field shows them. One that the answer does not speak of
     /// is left out.
@@ -56,7 +69,7 @@ impl HubSpot {
     ///
     /// A primary association takes the place of another by itself. Any other that stands for the only one: the one that was
     /// shown before is taken away once the new one is there.
-    pub(super) async fn join(&self, shape: &Shape, join: &Join, id: &str, target: &Target) -> Result<(), Trouble> {
+    pub(super) async fn join(&self, shape: &Shape, join: &Join, id: &str, target: &Target) -> Result<(), Unjoined> {
         let is_primary = join.primary && join.number.is_some();
         let (adds, removes): (&[String], Vec<String>) = match target {
             Target::Many { adds, removes } => (adds, removes.clone()),
@@ -71,22 +84,23 @@ impl HubSpot {
             let from = call::path(&self.client.address().associations, &["objects", &shape.path, id, "associations"]);
             call::path(&from, segments)
         };
-        for to in adds {
-            let call = match join.number.filter(|_| is_primary) {
-                Some(number) => {
-                    let types = json!([{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": number}]);
-                    Call::with(Op::Associate, Method::PUT, at(&[&join.to, to]), Urgency::Interactive, types)
-                }
-                None => Call::new(Op::Associate, Method::PUT, at(&["default", &join.to, to]), Urgency::Interactive),
-            };
-            self.client.call(&call).await?;
-        }
-        for gone in &removes {
-            let call = Call::new(Op::Associate, Method::DELETE, at(&[&join.to, gone]), Urgency::Interactive);
+        let add = |to: &String| match join.number.filter(|_| is_primary) {
+            Some(number) => {
+                let types = json!([{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": number}]);
+                Call::with(Op::Associate, Method::PUT, at(&[&join.to, to]), Urgency::Interactive, types)
+            }
+            None => Call::new(Op::Associate, Method::PUT, at(&["default", &join.to, to]), Urgency::Interactive),
+        };
+        let remove =
+            |gone: &String| Call::new(Op::Associate, Method::DELETE, at(&[&join.to, gone]), Urgency::Interactive);
+        let adds = adds.iter().map(|to| (add(to), false));
+        let removes = removes.iter().map(|gone| (remove(gone), join.many));
+        for (nth, (call, may_be_gone)) in adds.chain(removes).enumerate() {
             match self.client.call(&call).await {
                 // With a record that is gone nothing is joined any more.
-                Err(trouble) if join.many && trouble.is_refused_with(404) => {}
-                called => drop(called?),
+                Err(trouble) if may_be_gone && trouble.is_refused_with(404) => {}
+                Err(trouble) => return Err(Unjoined { trouble, is_part: nth > 0 }),
+                Ok(_) => {}
             }
         }
         Ok(())
