@@ -20,6 +20,12 @@ impl Millis {
     pub fn plus(self, delta: i64) -> Self {
         Millis(self.0.saturating_add(delta))
     }
+
+    /// The last time, not after this one, that a clock shows which counts in steps of so many milliseconds.
+    pub fn in_steps_of(self, step: i64) -> Self {
+        let step = step.max(1);
+        Millis(self.0.div_euclid(step).saturating_mul(step))
+    }
 }
 
 impl fmt::Display for Millis {
@@ -98,6 +104,15 @@ impl Clock for HandClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_coarse_clock_shows_no_later_time() {
+        for (time, shown) in [(1_999, 1_000), (-1, -1_000), (0, 0), (i64::MAX, i64::MAX / 1000 * 1000)] {
+            assert_eq!(Millis(time).in_steps_of(1000), Millis(shown));
+        }
+        assert_eq!(Millis(i64::MIN).in_steps_of(1000), Millis(i64::MIN), "the first of all times has none before it");
+        assert_eq!(Millis(7).in_steps_of(0), Millis(7));
+    }
 
     #[test]
     fn readings_grow_when_the_wall_clock_falls_back() {

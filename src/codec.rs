@@ -21,13 +21,10 @@ pub enum CodecError {
 }
 
 fn options() -> impl Options {
-    bincode::DefaultOptions::new().with_limit(BYTES_MAX).with_varint_encoding().reject_trailing_bytes()
+    bincode::DefaultOptions::new().with_varint_encoding().reject_trailing_bytes()
 }
 
-/// The canonical bytes of `value`.
-///
-/// # Panics
-/// If the value's encoding is larger than [`BYTES_MAX`]: sizes are checked where values enter.
+/// The canonical bytes of `value`, however many: sizes are checked where values enter.
 pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(128);
     encode_into(&mut bytes, value);
@@ -35,9 +32,6 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 }
 
 /// Appends the canonical bytes of `value`.
-///
-/// # Panics
-/// As [`encode`].
 pub fn encode_into<T: Serialize>(bytes: &mut Vec<u8>, value: &T) {
     options().serialize_into(bytes, value).expect("a checked value encodes into memory");
 }
@@ -47,6 +41,14 @@ pub fn encode_into<T: Serialize>(bytes: &mut Vec<u8>, value: &T) {
 /// # Errors
 /// If the bytes are cut, too long or senseless.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    options().with_limit(BYTES_MAX).deserialize(bytes).map_err(CodecError::Decode)
+}
+
+/// As [`decode`], where a check has said that the bytes are ours: what is made of many values has no size to keep to.
+///
+/// # Errors
+/// If the bytes are cut or senseless.
+pub fn decode_own<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     options().deserialize(bytes).map_err(CodecError::Decode)
 }
 

@@ -128,17 +128,19 @@ impl Value {
         }
         let mut bytes = Vec::with_capacity(text.len() + 8);
         put_json(&mut bytes, text, 0)?;
-        Ok(Value(bytes.into()))
+        // Many small elements take more room than their text.
+        match bytes.len() > VALUE_BYTES_MAX {
+            true => Err(ValueError::TooLarge(bytes.len())),
+            false => Ok(Value(bytes.into())),
+        }
     }
 
-    /// Takes canonical bytes that came from elsewhere.
+    /// Takes canonical bytes that came from elsewhere, however many: what several words make together may be larger than each
+    /// of them.
     ///
     /// # Errors
     /// If they are not exactly what this version would have written.
     pub fn from_canonical(bytes: &[u8]) -> Result<Self, ValueError> {
-        if bytes.len() > VALUE_BYTES_MAX {
-            return Err(ValueError::TooLarge(bytes.len()));
-        }
         check_canonical(bytes, 0)?;
         Ok(Value(bytes.into()))
     }
@@ -588,6 +590,14 @@ mod tests {
         assert!(matches!(Value::from_json(&deep(VALUE_DEPTH_MAX + 5)), Err(ValueError::TooDeep)));
         assert!(matches!(Value::from_json(&quote(&"x".repeat(VALUE_BYTES_MAX))), Err(ValueError::TooLarge(_))));
         assert!(matches!(Value::from_json("[1"), Err(ValueError::Json(_))));
+        // Each zero takes two bytes of text, and three here.
+        let zeros = |n: usize| format!("[{}0]", "0,".repeat(n - 1));
+        assert!(zeros(350_000).len() < VALUE_BYTES_MAX);
+        assert!(matches!(Value::from_json(&zeros(350_000)), Err(ValueError::TooLarge(_))));
+        let most = Value::from_json(&zeros(349_525)).expect("just not too large");
+        assert_eq!(Value::from_canonical(most.as_bytes()).expect("what is taken can be read"), most);
+        let both = Value::list([&most, &most]);
+        assert_eq!(Value::from_canonical(both.as_bytes()).expect("so can what it is part of"), both);
     }
 
     #[test]

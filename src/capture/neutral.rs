@@ -299,9 +299,8 @@ pub fn event_hex(header: &[u8], payload: &[u8]) -> String {
 impl Statement {
     /// The statement as a draft of this source; `key` is the record's, `resolution` the side's clock's, in milliseconds.
     pub fn draft(self, source: &str, key: &RecordKey, resolution: u32) -> Draft {
-        let step = i64::from(resolution.max(1));
         let author = self.actor.as_deref().map_or_else(Author::default, Author::user);
-        let at = Millis(self.at.0.div_euclid(step) * step);
+        let at = self.at.in_steps_of(i64::from(resolution));
         let mut draft = Draft::new(self.kind, self.record, Origin::side(self.side), at, author);
         draft.words = self.set;
         draft.said_seq = self.seq;

@@ -28,6 +28,8 @@ const GUESS_MOST: i64 = 10_000;
 const OURS_AGAIN: i64 = 2_000;
 /// How many records are looked at before what comes of it is logged.
 const SETTLED_AT_ONCE: usize = 256;
+/// About how many bytes of values are handed out at once.
+const HANDED_BYTES_MOST: usize = 16 << 20;
 /// How long a question waits whose answer told nothing, in milliseconds.
 const ASK_AGAIN: i64 = 60_000;
 
@@ -92,6 +94,7 @@ impl Core {
                 }
             }
             self.set_row(&side, record, waits.then_some(now));
+            projection::first_part(&mut plan.settled);
             if !plan.settled.is_empty() && !open {
                 drafts.push(self.settled_draft(record, &side, &state, &plan, now));
             }
@@ -314,6 +317,11 @@ impl Engine {
         let (mut writes, mut asks, mut drafts) = (Vec::new(), Vec::new(), Vec::new());
         for record in core.rows.due(side, now, most) {
             self.hand_out(&mut core, side, &record, now, &mut writes, &mut asks, &mut drafts)?;
+            // What is logged at once is bounded; the others are due as before.
+            let bytes: usize = writes.iter().flat_map(|write| &write.puts).map(Put::bytes).sum();
+            if bytes > HANDED_BYTES_MOST {
+                break;
+            }
         }
         let last = self.log_own(&mut core, drafts)?;
         core.touched.clear();
@@ -341,6 +349,7 @@ impl Engine {
         }
         let mut plan = projection::plan(record.kind(), &state, &side, core.book.newest());
         core.refer(record, &state, &side, &mut plan)?;
+        projection::first_part(&mut plan.puts);
         let at = core.book.on_side(&side, now);
         let in_flight = core.tries(record, &side, None)?;
         let open = !in_flight.is_empty();

@@ -319,9 +319,8 @@ impl Engine {
             Some(at) => at,
             None => now,
         };
-        let step = edition.sides.get(&origin.side).map_or(1, |side| i64::from(side.resolution.max(1)));
-        let at = Millis(at.0.div_euclid(step) * step);
-        Ok(Draft::new(kind, record, origin, at, principal.author(claimed)))
+        let step = edition.sides.get(&origin.side).map_or(1, |side| i64::from(side.resolution));
+        Ok(Draft::new(kind, record, origin, at.in_steps_of(step), principal.author(claimed)))
     }
 
     /// Decides a field, or `existence`, for good: the decision supersedes all that now stands on it.

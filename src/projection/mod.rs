@@ -14,6 +14,9 @@ use crate::{
     value::{Value, View},
 };
 
+/// About how many bytes of values one write may hold: an event has room for them, and for what else it says.
+const PART_BYTES_MOST: usize = 3 << 20;
+
 /// A field that a side is to show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Put {
@@ -25,6 +28,25 @@ pub struct Put {
     pub carries: Vec<SaidId>,
     /// Who said the winning word.
     pub author: Author,
+}
+
+impl Put {
+    /// About how many bytes it takes in an event.
+    pub fn bytes(&self) -> usize {
+        16 + self.field.len() + self.value.as_bytes().len() + self.carries.len() * size_of::<SaidId>()
+    }
+}
+
+/// Of these only what one event has room for, and whether the record is there; what is left over is planned again once the
+/// rest is done.
+pub fn first_part(puts: &mut Vec<Put>) {
+    let mut taken = 0;
+    puts.retain(|put| {
+        let bytes = put.bytes();
+        let fits = *put.field == *EXISTENCE || taken == 0 || taken + bytes <= PART_BYTES_MOST;
+        taken += if fits { bytes } else { 0 };
+        fits
+    });
 }
 
 /// What one side has to be told of one record.

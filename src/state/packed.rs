@@ -222,7 +222,7 @@ pub fn put_record(bytes: &mut Vec<u8>, record: &Record) {
 /// If the bytes are not those of one.
 pub fn record(mut bytes: &[u8], line: &[Entry]) -> Result<Record, CodecError> {
     let fields = take_fields(&mut bytes, line).ok_or(CodecError::NotCanonical)?;
-    Ok(Record { fields, ..codec::decode(bytes)? })
+    Ok(Record { fields, ..codec::decode_own(bytes)? })
 }
 
 fn take_fields(bytes: &mut &[u8], line: &[Entry]) -> Option<Vec<Field>> {

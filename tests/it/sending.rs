@@ -440,6 +440,30 @@ fn crowded_rig() -> Rig {
     rig
 }
 
+/// Together they were too much for one event: nothing was due any more, for no record; and the record was too large to be kept.
+#[test]
+fn a_record_of_large_values_leaves_in_parts_and_is_kept() {
+    let mut rig = rig();
+    let names = ["first_name", "last_name", "office", "website", "salutation"];
+    let large = |name: &str| format!("{name} {}", "x".repeat(950_000));
+    for name in names {
+        rig.edit("crm", &[(name, &large(name))]);
+    }
+    rig.rest();
+    let portal = rig.world.places[1].side();
+    for name in names {
+        assert_eq!(portal.shows(&record(ANA), name), Value::text(&large(name)), "{name}");
+    }
+    drop(portal);
+    assert_eq!(rig.world.engine().outbox("portal").expect("open").0, 0);
+    let told = |engine: &Engine| engine.read(&Principal::operator()).state_hash().expect("readable").to_string();
+    let before = told(rig.world.engine());
+    rig.world.engine().checkpoint().expect("it is kept");
+    rig.world.kill();
+    rig.world.open().expect("the store opens");
+    assert_eq!(told(rig.world.engine()), before);
+}
+
 /// A side that fails at every call that holds one certain write, and has nothing of it when it is asked.
 struct Poisoned {
     by: RecordId,

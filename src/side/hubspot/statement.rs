@@ -114,7 +114,7 @@ impl Notification {
         let numbered = self.text("objectTypeId");
         let theirs = if named == "object" { numbered.as_deref().unwrap_or_default() } else { named };
         let step = translation.manifest().side(translation.side()).map_or(1, |side| side.clock.resolution_ms().max(1));
-        let at = self.occurred_at().map_or(now, |at| Millis(at.0.div_euclid(step).saturating_mul(step)));
+        let at = self.occurred_at().map_or(now, |at| at.in_steps_of(step));
         let author = author(self.text("changeSource").as_deref(), self.id("sourceId").as_deref(), None, app);
         let hearing = Hearing { notification: self, translation, theirs, at, author };
         let said = match (action, translation.kind_of(theirs)) {
