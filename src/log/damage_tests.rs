@@ -313,6 +313,31 @@ fn a_last_segment_without_a_header_is_a_torn_tail_unless_it_holds_frames() {
 }
 
 #[test]
+fn what_is_appended_where_a_hollow_segment_was_is_in_the_log() {
+    let (files, entries) = some_log();
+    let last = files.len() as u32;
+    for (marked, hollow) in [(true, 0), (true, 4096), (false, 0), (false, 4096)] {
+        let mut files = files.clone();
+        let bytes = files.get_mut(&path(last)).expect("a segment");
+        let mark = if marked { 0 } else { FRAME_BYTES_MIN };
+        bytes.truncate(bytes.len() - mark);
+        files.insert(path(last + 1), vec![0; hollow]);
+        let disk = disk_with(&files);
+        let (log, recovery) = open(&disk, 0).expect("opened");
+        assert!(recovery.torn.is_some());
+        assert_eq!(recovery.rewritten.is_some(), !marked, "the last frame is written into a segment of its own");
+        for _ in 0..4 {
+            log.wait(append(&log, 4).expect("appended")).expect("durable");
+        }
+        assert_eq!(check(&log), entries + 16);
+        drop(log);
+        let (log, recovery) = open(&disk, 0).expect("opened");
+        assert_eq!((recovery.torn, recovery.faults.as_slice()), (None, [].as_slice()));
+        assert_eq!(check(&log), entries + 16, "marked: {marked}, hollow: {hollow}");
+    }
+}
+
+#[test]
 fn what_is_not_a_log_of_this_format_is_refused_with_a_reason() {
     let disk = SimDisk::new();
     assert!(matches!(open(&disk, 0), Err(LogError::Missing { .. })));

@@ -83,8 +83,8 @@ impl Log {
         let span = Span { number: 1, first, link, start, end: start, stop: Some((first, link)) };
         let segments = Segments::new(disk, dir, tenant.clone(), Vec::new());
         let header = Header { number: 1, first, tenant, link };
-        let file = segments.publish(1, &header.encode()).map_err(segments.io_error("make", 1))?;
-        segments.opened(span, file);
+        segments.publish(1, &header.encode()).map_err(segments.io_error("make", 1))?;
+        segments.opened(span);
         let tip = Tip { span, next: first, link, marked: false };
         Log::start(Arc::new(segments), tip, None, options.segment_bytes, lock)
     }
@@ -379,8 +379,7 @@ impl Survey {
         let after = Seq(self.tail.next.0 - 1);
         let mut torn_bytes = self.tail.torn_bytes;
         for (number, bytes) in &self.hollow {
-            let path = segments.path(*number);
-            segments.disk.remove(&path).map_err(io_error("remove", &path))?;
+            segments.remove(*number)?;
             torn_bytes += bytes;
         }
         for number in &self.leftovers {

@@ -45,18 +45,30 @@ pub(super) struct Segment {
     pub index: Option<FrameIndex>,
 }
 
+/// Files with the numbers of their segments, one of each, in the order in which they were opened.
+type OpenFiles = VecDeque<(u32, Arc<dyn DiskFile>)>;
+
 /// The segments of a log and the disk they are on.
 pub(super) struct Segments {
     pub disk: Arc<dyn Disk>,
     pub dir: PathBuf,
     pub tenant: Tenant,
     table: Mutex<Vec<Segment>>,
-    open: Mutex<VecDeque<(u32, Arc<dyn DiskFile>)>>,
+    open: Mutex<OpenFiles>,
 }
 
 /// A poisoned lock is taken all the same: every critical section leaves its state whole.
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Keeps a file open as that of its segment; of many the one that was opened first goes.
+fn keep(open: &mut OpenFiles, number: u32, file: &Arc<dyn DiskFile>) {
+    open.retain(|(held, _)| *held != number);
+    if open.len() >= OPEN_FILES_MAX {
+        open.pop_front();
+    }
+    open.push_back((number, Arc::clone(file)));
 }
 
 impl Segments {
@@ -85,11 +97,14 @@ impl Segments {
             return Ok(Arc::clone(file));
         }
         let file = self.disk.open(&self.path(number)).map_err(self.io_error("open", number))?;
-        if open.len() >= OPEN_FILES_MAX {
-            open.pop_front();
-        }
-        open.push_back((number, Arc::clone(&file)));
+        keep(&mut open, number, &file);
         Ok(file)
+    }
+
+    /// Removes a segment's file.
+    pub fn remove(&self, number: u32) -> Result<(), LogError> {
+        locked(&self.open).retain(|(held, _)| *held != number);
+        self.disk.remove(&self.path(number)).map_err(self.io_error("remove", number))
     }
 
     /// Makes a segment with these bytes: they are durable before it gets its name, and the name is when this returns.
@@ -100,6 +115,7 @@ impl Segments {
         file.write_at(bytes, 0)?;
         file.sync()?;
         self.disk.rename(&forming, &path)?;
+        keep(&mut locked(&self.open), number, &file);
         self.disk.sync_dir(&self.dir)?;
         Ok(file)
     }
@@ -130,8 +146,7 @@ impl Segments {
     }
 
     /// Takes in a new last segment.
-    pub fn opened(&self, span: Span, file: Arc<dyn DiskFile>) {
-        locked(&self.open).push_back((span.number, file));
+    pub fn opened(&self, span: Span) {
         locked(&self.table).push(Segment { span, index: Some(FrameIndex::default()) });
     }
 
@@ -164,5 +179,25 @@ impl Segments {
                 Step::End => return Ok(index),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        log::crash_tests::{append, check, create},
+        sim::disk::SimDisk,
+    };
+
+    #[test]
+    fn however_many_segments_are_begun_few_files_stay_open() {
+        let log = create(&SimDisk::new()).expect("created");
+        while log.segments.spans().len() <= OPEN_FILES_MAX + 5 {
+            log.wait(append(&log, 20).expect("appended")).expect("durable");
+        }
+        assert_eq!(locked(&log.segments.open).len(), OPEN_FILES_MAX);
+        check(&log);
+        assert_eq!(locked(&log.segments.open).len(), OPEN_FILES_MAX);
     }
 }

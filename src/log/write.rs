@@ -77,7 +77,7 @@ impl Writer {
         let (start, end, stop) = (tenant.header_bytes(), frame.end(), Some((frame.next(), link)));
         let span = Span { number, first, link: before, start, end, stop };
         self.tip = Tip { span, next: frame.next(), link, marked: false };
-        self.segments.opened(span, Arc::clone(&self.file));
+        self.segments.opened(span);
         Ok(())
     }
 
