@@ -58,6 +58,8 @@ pub(super) struct Core {
     pub(super) held: HashMap<RecordId, Box<Held>, FxBuildHasher>,
     /// Pages of sources' numbers, and whether they have changed.
     pub(super) pages: FxHashMap<Box<str>, FxHashMap<u64, (Pages, bool)>>,
+    /// Values by which records were matched and are no more: the index has them still.
+    pub(super) lost_matches: BTreeSet<(Vec<u8>, RecordId)>,
     pub(super) void: Vec<SaidId>,
     checkpointed: Seq,
     /// The first of the events that the log has and that may not have taken effect: until the store is opened again nothing more
@@ -106,6 +108,7 @@ impl Core {
             guard: LoopGuard::default(),
             held: HashMap::default(),
             pages: HashMap::default(),
+            lost_matches: BTreeSet::new(),
             void: checkpoint.void,
             checkpointed: checkpoint.seq,
             behind: None,
@@ -581,6 +584,7 @@ impl Core {
             self.store.withdraw()?;
             self.identity.write(&self.store)?;
         }
+        self.strike_matches()?;
         self.write_pages()?;
         let mut dirty: Vec<(&RecordId, &Box<Held>)> = self.held.iter().filter(|(_, held)| held.dirty).collect();
         dirty.sort_unstable_by_key(|(id, _)| *id);

@@ -105,16 +105,34 @@ impl Core {
     }
 
     /// Keeps the index of values by which records are matched; records that bear a value gained or lost are looked at again.
+    ///
+    /// What is gained is there at once. What is lost stays until the checkpoint: the event that took it may never be on disk.
     pub fn note_matches(&mut self, id: &RecordId, before: &[MatchKey], after: &[MatchKey]) -> Result<(), EngineError> {
         let lost = before.iter().filter(|key| !after.contains(key)).map(|key| (false, key));
         let gained = after.iter().filter(|key| !before.contains(key)).map(|key| (true, key));
         for (bears, (_, key)) in lost.chain(gained) {
-            self.store.put_match(key, id, bears)?;
+            let entry = (key.clone(), id.clone());
+            match bears {
+                true => {
+                    self.lost_matches.remove(&entry);
+                    self.store.put_match(key, id, true)?;
+                }
+                false => drop(self.lost_matches.insert(entry)),
+            }
             for other in self.store.matches(key)? {
                 let other = self.canonical(&other)?;
                 self.touched.insert(other);
             }
         }
+        Ok(())
+    }
+
+    /// Strikes out of the index what was lost, by events that are on disk.
+    pub fn strike_matches(&mut self) -> Result<(), EngineError> {
+        for (key, id) in &self.lost_matches {
+            self.store.put_match(key, id, false)?;
+        }
+        self.lost_matches.clear();
         Ok(())
     }
 
@@ -553,5 +571,51 @@ impl Links for Engine {
     fn is_linked(&self, record: &RecordId) -> bool {
         let members = self.core().ok().and_then(|core| core.identity.members(&core.store, record).ok());
         members.is_some_and(|members| members.len() > 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANIFEST: &str = "\
+syncline: 1
+tenant: acme
+sides:
+  crm: { connector: none }
+  portal: { connector: none }
+records:
+  contact:
+    match_on: [email]
+    fields:
+      email: { type: string }
+";
+
+    #[test]
+    fn what_a_record_does_not_bear_any_more_leaves_the_index_with_the_checkpoint() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (engine, _) = Engine::builder(dir.path().join("store")).manifest(MANIFEST).open().expect("it opens");
+        let record = RecordId::new("contact/a").expect("a good id");
+        let say = |at: i64, email: &str| {
+            let origin = Origin::side(SideName::new("crm").expect("a good name"));
+            let mut draft = Draft::new(Kind::Edit, record.clone(), origin, Millis(at), Author::user("ana"));
+            draft.words = vec![(FieldName::new("email").expect("a good name"), Value::text(email))];
+            engine.say(vec![draft]).expect("it is said");
+        };
+        let bears = |email: &str| {
+            let core = engine.core().expect("open");
+            let plain = plain(&Value::text(email)).expect("a text is matched");
+            let found = core.store.matches(["contact", "email", &plain].join("\0").as_bytes()).expect("sled works");
+            found == [record.clone()]
+        };
+        say(1, "ana@example.com");
+        say(2, "bo@example.com");
+        assert!(bears("ana@example.com") && bears("bo@example.com"), "what is not on disk yet takes nothing away");
+        engine.checkpoint().expect("the disk works");
+        assert!(!bears("ana@example.com") && bears("bo@example.com"));
+        say(3, "ana@example.com");
+        say(4, "bo@example.com");
+        engine.checkpoint().expect("the disk works");
+        assert!(!bears("ana@example.com") && bears("bo@example.com"), "what it bears again stays");
     }
 }

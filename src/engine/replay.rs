@@ -46,6 +46,7 @@ pub(super) fn replay(core: &mut Core, log: &Log, progress: &mut dyn FnMut(u64, u
         done += 1;
         if done % REPORT_EVERY == 0 {
             core.shed()?;
+            core.strike_matches()?;
             progress(done, all);
         }
     }

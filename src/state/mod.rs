@@ -18,8 +18,9 @@
 //! | `match` | kind, field, value, each with 0 after it, record id | nothing; a record that bore the value, and may no more |
 //!
 //! What a checkpoint stands for is in the file `checkpoint` beside them; see [`checkpoint`]. Records are as they were at the
-//! checkpoint, whatever was written since. Indices may hold more than it promised, never less; what would be wrong
-//! in them, aliases and ties, changes only in a checkpoint, and the one before is withdrawn first.
+//! checkpoint, whatever was written since. Indices may hold more than it promised, never less, so nothing is
+//! removed from them but for events that are on disk; what would be wrong in them, aliases and ties, changes only in a
+//! checkpoint, and the one before is withdrawn first.
 
 pub mod checkpoint;
 mod indices;

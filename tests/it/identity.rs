@@ -1,6 +1,6 @@
 //! The right record: links, merges, undoing both.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use syncline::{
     clock::{Clock, HandClock, Millis},
@@ -8,7 +8,9 @@ use syncline::{
     event::{Author, AuthorKind, Detail, Draft, Kind, Origin},
     history::Principal,
     id::{FieldName, RecordId, SideName},
+    log::disk::{Disk, RealDisk},
     send::{Ask, Outcome, Receipt, Seen, SeenField, Write},
+    sim::disk::{SimDisk, Trouble},
     value::Value,
 };
 
@@ -42,6 +44,7 @@ records:
 struct World {
     engine: Option<Engine>,
     dir: tempfile::TempDir,
+    disk: Arc<dyn Disk>,
     clock: HandClock,
     links: &'static str,
     required: &'static str,
@@ -61,9 +64,14 @@ fn field(name: &str) -> FieldName {
 
 impl World {
     fn new(links: &'static str) -> World {
+        World::on(Arc::new(RealDisk), links)
+    }
+
+    fn on(disk: Arc<dyn Disk>, links: &'static str) -> World {
         let mut world = World {
             engine: None,
             dir: tempfile::tempdir().expect("a directory"),
+            disk,
             clock: HandClock::at(Millis(1_000_000)),
             links,
             required: "false",
@@ -75,7 +83,7 @@ impl World {
     fn open(&mut self) {
         let manifest = MANIFEST.replace("LINKS", self.links).replace("REQUIRED", self.required);
         let builder = Engine::builder(self.dir.path().join("store"));
-        let opened = builder.manifest(&manifest).clock(self.clock.clone()).open();
+        let opened = builder.manifest(&manifest).clock(self.clock.clone()).disk(self.disk.clone()).open();
         self.engine = Some(opened.expect("it opens").0);
     }
 
@@ -91,12 +99,18 @@ impl World {
 
     /// A side's own statement about its own record.
     fn say(&self, side_name: &str, link: &str, at: i64, set: &[(&str, &str)]) -> RecordId {
-        let record = RecordId::on_side("contact", side_name, link).expect("a good id");
-        let origin = Origin { side: side(side_name), link: Some(link.into()), node: None };
-        let mut draft = Draft::new(Kind::Edit, record.clone(), origin, Millis(at), Author::user("ana"));
-        draft.words = set.iter().map(|(name, value)| (field(name), Value::text(value))).collect();
+        let draft = self.draft(side_name, link, at, set);
+        let record = draft.record.clone();
         self.engine().say(vec![draft]).expect("it is said");
         record
+    }
+
+    fn draft(&self, side_name: &str, link: &str, at: i64, set: &[(&str, &str)]) -> Draft {
+        let record = RecordId::on_side("contact", side_name, link).expect("a good id");
+        let origin = Origin { side: side(side_name), link: Some(link.into()), node: None };
+        let mut draft = Draft::new(Kind::Edit, record, origin, Millis(at), Author::user("ana"));
+        draft.words = set.iter().map(|(name, value)| (field(name), Value::text(value))).collect();
+        draft
     }
 
     fn merge(&self, survivor: &str, loser: &str, at: i64) {
@@ -491,6 +505,26 @@ fn what_a_person_parted_is_not_joined_by_a_side_that_has_it_already() {
     let (writes, asks) = world.engine().due("crm", 10).expect("it is asked");
     assert!(writes.is_empty() && asks.is_empty(), "it waits for a person: {writes:?} {asks:?}");
     assert!(world.engine().counts().expect("open").parked > 0);
+}
+
+#[test]
+fn a_change_that_never_came_to_disk_hides_nobody_from_who_looks_for_the_same() {
+    let disk = SimDisk::new();
+    let mut world = World::on(disk.shared(), "reviewed");
+    world.populate();
+    let known = world.say("crm", "501", 500_000, &[("email", "ana@example.com")]);
+    world.engine().checkpoint().expect("the disk works");
+    disk.plan(1, Trouble::Full);
+    let changed = world.draft("crm", "501", 600_000, &[("email", "bo@example.com")]);
+    world.engine().say(vec![changed]).expect_err("the disk is full");
+    world.engine = None;
+    disk.heal();
+    world.open();
+    assert_eq!(world.fields(&known)["email"], "ana@example.com");
+    let new = world.say("portal", "u7", 700_000, &[("email", "ana@example.com")]);
+    assert!(world.due("crm").is_empty(), "the side may have it already");
+    let suggestions = world.engine().suggestions().expect("suggestions");
+    assert!(suggestions.iter().any(|found| found.record == new && found.candidates == [known.clone()]));
 }
 
 #[test]
