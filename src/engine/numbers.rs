@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 use super::{EngineError, core::Core, stored::read_event};
 use crate::{id::Seq, log::Log, merge::Heard, state::Pages};
 
-/// Pages of a source's numbers that are kept in memory, each a few kilobytes.
+/// So many pages of sources' numbers are kept in memory, each a few kilobytes.
 const PAGES_KEPT: usize = 1024;
 
 impl Core {
@@ -49,10 +49,13 @@ impl Core {
         Ok(())
     }
 
-    /// The event that bears a source's number.
-    pub fn numbered(&mut self, source: &str, number: u64) -> Result<Option<Seq>, EngineError> {
+    /// The event that bears a source's number; nothing is kept in memory for who only asks.
+    pub fn numbered(&self, source: &str, number: u64) -> Result<Option<Seq>, EngineError> {
         let (page, offset) = Pages::place(number);
-        Ok(self.page(source, page)?.0.get(offset))
+        match self.pages.get(source).and_then(|pages| pages.get(&page)) {
+            Some((numbers, _)) => Ok(numbers.get(offset)),
+            None => Ok(self.store.page(source, page)?.get(offset)),
+        }
     }
 
     fn set_number(&mut self, source: &str, number: u64, seq: Seq) -> Result<(), EngineError> {
@@ -81,16 +84,63 @@ impl Core {
                 self.store.put_page(source, *page, numbers)?;
                 *changed = false;
             }
-            if pages.len() > PAGES_KEPT {
-                pages.clear();
-            }
+        }
+        if self.has_many_pages() {
+            self.pages.clear();
         }
         Ok(())
     }
 
     /// As [`Core::write_pages`], where there are many.
     pub(super) fn shed_pages(&mut self) -> Result<(), EngineError> {
-        let many = self.pages.values().any(|pages| pages.len() > PAGES_KEPT);
-        if many { self.write_pages() } else { Ok(()) }
+        if self.has_many_pages() { self.write_pages() } else { Ok(()) }
+    }
+
+    fn has_many_pages(&self) -> bool {
+        self.pages.values().map(FxHashMap::len).sum::<usize>() > PAGES_KEPT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::Millis,
+        engine::Engine,
+        event::{Author, Draft, Kind, Named, Origin},
+        id::{FieldName, RecordId, SideName},
+        value::Value,
+    };
+
+    fn numbered(source: &str) -> Draft {
+        let side = SideName::new("portal").expect("a good name");
+        let record = RecordId::new(&source.replace("api", "contact")).expect("a good id");
+        let mut draft = Draft::new(Kind::Edit, record, Origin::side(side), Millis(1_000), Author::user("ana"));
+        draft.words = vec![(FieldName::new("phone").expect("a good name"), Value::text(source))];
+        (draft.named, draft.said_seq) = (Named::of(source), Some(0));
+        draft
+    }
+
+    #[test]
+    fn however_many_sources_there_are_few_of_their_pages_stay_in_memory() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (engine, _) = Engine::builder(dir.path().join("store")).open().expect("it opens");
+        let sources: Vec<String> = (0..PAGES_KEPT + 500).map(|number| format!("api/{number}")).collect();
+        let known =
+            || sources.iter().filter(|source| engine.numbered(source, 0).expect("it is asked").is_some()).count();
+        assert_eq!(known(), 0);
+        assert!(engine.core().expect("open").pages.is_empty(), "a source that has nothing is not kept");
+        for some in sources.chunks(100) {
+            engine.say(some.iter().map(|source| numbered(source)).collect()).expect("it is said");
+        }
+        let kept = || -> Vec<usize> {
+            let core = engine.core().expect("open");
+            core.pages.values().map(FxHashMap::len).collect()
+        };
+        assert!((1..=PAGES_KEPT).contains(&kept().iter().sum()), "{:?}", kept());
+        assert_eq!(known(), sources.len());
+        engine.checkpoint().expect("the disk works");
+        assert_eq!(known(), sources.len());
+        assert!(kept().iter().sum::<usize>() <= PAGES_KEPT && !kept().contains(&0), "{:?}", kept());
     }
 }

@@ -78,7 +78,7 @@ impl Engine {
     pub(crate) fn voided_by(&self, event: &Event) -> Result<Option<Seq>, EngineError> {
         let header = &event.header;
         let (Some(source), Some(number)) = (header.named.source(), header.said_seq) else { return Ok(None) };
-        let mut core = self.core()?;
+        let core = self.core()?;
         if !core.book.is_void(&header.said) {
             return Ok(None);
         }
