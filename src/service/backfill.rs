@@ -6,7 +6,7 @@
 
 use serde::Serialize;
 
-use super::reader::{Reader, ServiceError, Step, step_of};
+use super::reader::{ANEW_MS, Reader, ServiceError, Step, step_of};
 use crate::{clock::Millis, side::SourceError};
 
 /// How far the first reading of a kind is.
@@ -78,6 +78,16 @@ impl Reader {
                 tracing::warn!(side = %self.name(), kind, "the side does not offer to be read as a whole; what it has is heard of only as it changes");
                 self.backfill_done(kind, true).await?;
                 return Ok(Step::Done);
+            }
+            Err(SourceError::Refused(reason)) if cursor.is_some() => {
+                // Cursors do not hold for ever.
+                tracing::warn!(side = %self.name(), kind, reason, "the side does not go on from where it was left; it is read from the beginning");
+                self.marks.change(self.name(), |marks| {
+                    let mark = marks.backfill.entry(kind.to_owned()).or_default();
+                    (mark.cursor, mark.read) = (None, 0);
+                });
+                self.save().await?;
+                return Ok(Step::Later(ANEW_MS));
             }
             Err(why) => return Ok(step_of(why)),
         };

@@ -4,7 +4,7 @@
 //! disk, so a crash costs at most that one page is read again. If it is lost, everything is read again: nothing more.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -98,6 +98,28 @@ pub struct SideMarks {
     pub reconcile: ReconcileMark,
     /// Records that have to be read, with the side's own ids for them.
     pub wanted: BTreeMap<RecordId, Box<str>>,
+    /// Those of them about which the side is being asked, and for which nobody has asked since.
+    #[serde(skip)]
+    pub asked: BTreeSet<RecordId>,
+    /// Those of them that could not be read: how often, and when they are asked about again.
+    #[serde(skip)]
+    pub put_off: BTreeMap<RecordId, (u32, Millis)>,
+}
+
+impl SideMarks {
+    /// The records that have to be read, as far as it is time to.
+    pub fn due(&self, now: Millis) -> impl Iterator<Item = (&RecordId, &Box<str>)> {
+        let is_due = move |record: &RecordId| self.put_off.get(record).is_none_or(|(_, at)| *at <= now);
+        self.wanted.iter().filter(move |(record, _)| is_due(record))
+    }
+
+    /// Notes that a record was read, which ends what was asked for before that.
+    pub fn was_read(&mut self, record: &RecordId) {
+        self.put_off.remove(record);
+        if self.asked.remove(record) {
+            self.wanted.remove(record);
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -5,7 +5,7 @@
 
 use super::{
     marks::{PollMark, PollWalk, SideMarks},
-    reader::{Reader, ServiceError, Step, step_of},
+    reader::{ANEW_MS, Reader, ServiceError, Step, step_of},
 };
 use crate::{clock::Millis, side::SourceError};
 
@@ -53,6 +53,13 @@ impl Reader {
         };
         let mut page = match source.changed(kind, walk.since, walk.cursor.as_deref()).await {
             Ok(page) => page,
+            Err(SourceError::Refused(reason)) if walk.cursor.is_some() => {
+                // Cursors do not hold for ever: the walk begins anew where it began.
+                tracing::warn!(side = %self.name(), kind, reason, "the side does not go on from where it was left; it is read from where that began");
+                self.marks.change(self.name(), |marks| marks.poll.entry(kind.to_owned()).or_default().walk = None);
+                self.save().await?;
+                return Ok(Step::Later(ANEW_MS));
+            }
             Err(why) => {
                 if why == SourceError::NotOffered {
                     tracing::warn!(side = %self.name(), kind, "the side cannot be asked for what has changed");

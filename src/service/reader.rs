@@ -25,6 +25,9 @@ pub enum ServiceError {
     Marks(#[from] MarksError),
 }
 
+/// How long a side is left alone before it is read from the beginning, because it did not go on from where it was left.
+pub(super) const ANEW_MS: i64 = 60_000;
+
 /// What reading needs of a tenant and one of its sides.
 #[derive(Clone)]
 pub(super) struct Reader {
@@ -77,7 +80,6 @@ impl Reader {
                 continue;
             };
             seen.link.get_or_insert(link);
-            seen.found = true;
             named.push((record, seen));
         }
         named

@@ -15,8 +15,8 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    marks::SideMarks,
     reader::{Reader, ServiceError, Step, step_of},
+    side::PAUSES,
 };
 use crate::{
     clock::Millis,
@@ -235,21 +235,33 @@ impl Reader {
     pub async fn read_wanted(&self, connector: Option<&Arc<dyn Connector>>) -> Result<Step, ServiceError> {
         let Some(connector) = connector else { return Ok(Step::Done) };
         let batch = connector.batch_most().clamp(1, ASKED_MAX);
-        let first = |marks: &SideMarks| {
-            let wanted = marks.wanted.iter().take(batch);
-            wanted.map(|(record, link)| (record.clone(), link.clone())).collect::<Vec<_>>()
-        };
-        let wanted = self.marks.with(self.name(), first);
+        let now = self.now();
+        let mut wanted: Vec<(RecordId, Box<str>)> = Vec::new();
+        self.marks.change(self.name(), |marks| {
+            wanted = marks.due(now).take(batch).map(|(record, link)| (record.clone(), link.clone())).collect();
+            marks.asked = wanted.iter().map(|(record, _)| record.clone()).collect();
+        });
         let ask = |(record, link): &(RecordId, Box<str>)| self.ask(record, Some(link.clone()));
         let answers = connector.read_back(&wanted.iter().map(ask).collect::<Vec<_>>()).await;
-        let mut seen = Vec::new();
+        let (mut seen, mut unread) = (Vec::new(), Vec::new());
         let mut wait = 0;
         for ((record, _), answer) in wanted.into_iter().zip(answers) {
             match answer {
                 Ok(answer) => seen.push((record, answer)),
-                Err(why) => wait = wait.max(why.wait()),
+                Err(why) => {
+                    wait = wait.max(why.wait());
+                    unread.push((record, why.wait()));
+                }
             }
         }
+        // What cannot be read keeps no other from being read.
+        self.marks.change(self.name(), |marks| {
+            for (record, asked) in unread {
+                let (tries, at) = marks.put_off.entry(record).or_insert((0, now));
+                *at = now.plus(PAUSES.wait(*tries, asked, now.0 as u64));
+                *tries += 1;
+            }
+        });
         if seen.is_empty() {
             return Ok(Step::Later(wait));
         }
@@ -257,7 +269,7 @@ impl Reader {
         let read: Vec<RecordId> = seen.iter().map(|(record, _)| record.clone()).collect();
         self.read_back("webhook", read.len());
         self.observe(seen, false).await?;
-        self.marks.change(self.name(), |marks| read.iter().for_each(|record| drop(marks.wanted.remove(record))));
+        self.marks.change(self.name(), |marks| read.iter().for_each(|record| marks.was_read(record)));
         self.save().await?;
         Ok(Step::More)
     }

@@ -35,7 +35,7 @@ use crate::{
 /// each such event has every record looked at again.
 const CLOCK_STEP_MS: i64 = 2_000;
 /// The pauses after a call for reading that came to nothing.
-const PAUSES: Backoff = Backoff { first: 1_000, most: 300_000 };
+pub(super) const PAUSES: Backoff = Backoff { first: 1_000, most: 300_000 };
 /// After so many of them in a row a reconciliation is given up until it is next due.
 const RECONCILE_TRIES_MAX: u32 = 8;
 /// How long a mark that says only when a side was last heard of may wait for the disk, in milliseconds.
@@ -213,7 +213,8 @@ impl SideService {
 
     /// The most urgent job that is due: news first, then what was never read, then what is only checked.
     fn due_job(&self, walk: &Walk, now: Millis) -> Option<Job> {
-        if self.reach.connector.is_some() && self.reader.marks.with(self.name(), |marks| !marks.wanted.is_empty()) {
+        let is_wanted = |marks: &SideMarks| marks.due(now).next().is_some();
+        if self.reach.connector.is_some() && self.reader.marks.with(self.name(), is_wanted) {
             return Some(Job::Wanted);
         }
         let poll = self.reader.next_poll().filter(|(_, at)| *at <= now).map(|(kind, _)| Job::Poll(kind));
@@ -233,7 +234,11 @@ impl SideService {
             Some(_) => Some(Millis(i64::MIN)),
             None => self.reader.next_reconcile(self.reach.connector.is_some()),
         };
-        poll.into_iter().chain(reconcile).min()
+        let put_off = |marks: &SideMarks| {
+            marks.wanted.keys().filter_map(|record| marks.put_off.get(record)).map(|(_, at)| *at).min()
+        };
+        let wanted = self.reach.connector.as_ref().and_then(|_| self.reader.marks.with(self.name(), put_off));
+        poll.into_iter().chain(reconcile).chain(wanted).min()
     }
 
     /// The earlier of a time and the one at which the side becomes stale.

@@ -155,6 +155,51 @@ fn with_polling_alone_the_sides_come_to_agree() {
     assert_eq!(rig.both_show(&person(7), "phone"), "7");
 }
 
+/// Whatever a page told of was taken to be there: a deletion was lost, or a record that had been deleted lived again.
+#[test]
+fn what_has_changed_tells_of_a_deletion() {
+    let mut rig = Rig::closed(manifest(POLLED, WEBHOOKS));
+    fill(&rig, 3);
+    rig.open();
+    rig.step();
+    assert_eq!(rig.both_show("person/000001", "name"), "Name 1");
+    rig.clock.advance(MINUTE);
+    rig.crm.delete_unheard(&person(1));
+    // The walks overlap, so it is told of more than once.
+    for _ in 0..4 {
+        rig.pass(5 * MINUTE, MINUTE);
+        assert!(!rig.portal.side().has(&person(1)) && !rig.crm.side().has(&person(1)), "it is gone on both");
+    }
+    assert_eq!(rig.both_show("person/000002", "name"), "Name 2");
+}
+
+#[test]
+fn a_side_that_does_not_go_on_from_where_it_was_left_is_read_from_the_beginning() {
+    let mut rig = Rig::closed(manifest(POLLED, WEBHOOKS));
+    fill(&rig, 250);
+    rig.open();
+    rig.crm.pages_left.store(1, Ordering::SeqCst);
+    rig.step();
+    let done = |rig: &Rig| rig.tenant().status().expect("open").sides[0].backfill[0].done;
+    rig.crm.age.store(1, Ordering::SeqCst);
+    rig.crm.pages_left.store(-1, Ordering::SeqCst);
+    rig.pass(5 * MINUTE, MINUTE);
+    assert!(done(&rig));
+    assert_eq!(rig.both_show("person/000249", "name"), "Name 249");
+
+    // So is what has changed.
+    fill(&rig, 250);
+    for number in 0..250 {
+        rig.crm.edit_unheard(&person(number), &[("city", "Oslo")]);
+    }
+    rig.crm.pages_left.store(1, Ordering::SeqCst);
+    rig.pass(6 * MINUTE, 6 * MINUTE);
+    rig.crm.age.store(2, Ordering::SeqCst);
+    rig.crm.pages_left.store(-1, Ordering::SeqCst);
+    rig.pass(15 * MINUTE, MINUTE);
+    assert_eq!(rig.both_show("person/000249", "city"), "Oslo");
+}
+
 #[test]
 fn a_poll_asks_only_for_what_changed_and_survives_days_away() {
     let mut rig = Rig::open_empty(manifest(POLLED, POLLED));

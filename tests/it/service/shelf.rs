@@ -1,8 +1,11 @@
 //! Two pretend sides in this process, each to be walked, polled, written to and read back, with every call counted.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard,
-    atomic::{AtomicI64, AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
 };
 
 use syncline::{
@@ -44,6 +47,10 @@ pub struct Shelf {
     pub pages_left: AtomicI64,
     /// How far the side's clock is said to be ahead; [`i64::MIN`]: unknown.
     pub ahead: AtomicI64,
+    /// A cursor of another age is refused.
+    pub age: AtomicU64,
+    /// What was deleted and is told of by [`Source::changed`] alone, by the side's own id.
+    gone: Mutex<BTreeMap<Box<str>, (RecordId, Millis)>>,
 }
 
 impl Shelf {
@@ -71,6 +78,8 @@ impl Shelf {
             listed: AtomicU64::new(0),
             pages_left: AtomicI64::new(-1),
             ahead: AtomicI64::new(i64::MIN),
+            age: AtomicU64::new(0),
+            gone: Mutex::default(),
         })
     }
 
@@ -83,6 +92,15 @@ impl Shelf {
         let mut side = self.side();
         side.edit(record, &Author::user("someone"), &set(words));
         side.take_outgoing();
+    }
+
+    /// A user deletes, and only what has changed tells of it.
+    pub fn delete_unheard(&self, record: &RecordId) {
+        let mut side = self.side();
+        let link = side.id_of(record).expect("it is there");
+        side.delete(record, &Author::user("someone"));
+        side.take_outgoing();
+        self.gone.lock().expect("sound").insert(link, (record.clone(), side.now()));
     }
 
     pub fn calls(&self) -> u64 {
@@ -110,7 +128,7 @@ impl Shelf {
         let all: Vec<Sighting> = all.iter().filter_map(sighting).collect();
         let records: Vec<Sighting> = all.iter().skip(from).take(self.page).cloned().collect();
         let after = from + records.len();
-        let next = (after < all.len()).then(|| after.to_string());
+        let next = (after < all.len()).then(|| format!("{} {after}", self.age.load(Ordering::SeqCst)));
         Page { records, next, total: Some(all.len() as u64) }
     }
 
@@ -120,7 +138,13 @@ impl Shelf {
             return Err(SourceError::RetryAfter(1_000));
         }
         self.pages_left.fetch_sub(1, Ordering::SeqCst);
-        Ok(self.page(cursor.map_or(0, |cursor| cursor.parse().expect("our own cursor")), keep))
+        let (age, from) = cursor.map_or((None, "0"), |cursor| {
+            cursor.split_once(' ').map(|(age, from)| (Some(age), from)).expect("our own")
+        });
+        if age.is_some_and(|age| age != self.age.load(Ordering::SeqCst).to_string()) {
+            return Err(SourceError::Refused("this cursor is too old".to_owned()));
+        }
+        Ok(self.page(from.parse().expect("our own cursor"), keep))
     }
 
     pub fn cut(&self, from: Millis, to: Millis) {
@@ -143,7 +167,16 @@ impl Source for Shelf {
         since: Millis,
         cursor: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Page, SourceError>> {
-        Box::pin(async move { self.walk(cursor, |seen| seen.modified >= Some(since)) })
+        Box::pin(async move {
+            let mut page = self.walk(cursor, |seen| seen.modified >= Some(since))?;
+            let gone = self.gone.lock().expect("sound");
+            let told = gone.iter().filter(|(_, (_, at))| cursor.is_none() && *at >= since);
+            page.records.extend(told.map(|(link, (_, at))| {
+                let seen = Seen { link: Some(link.clone()), modified: Some(*at), ..Seen::default() };
+                Sighting { link: link.clone(), seen }
+            }));
+            Ok(page)
+        })
     }
 }
 
@@ -180,7 +213,8 @@ impl Links for SameNames {
     fn record(&self, _kind: &str, side: &SideName, link: &str) -> Option<RecordId> {
         let shelf = self.0.iter().find(|shelf| shelf.name == *side)?;
         let held = shelf.side();
-        held.records().find(|record| held.id_of(record).as_deref() == Some(link)).cloned()
+        let gone = shelf.gone.lock().expect("sound").get(link).map(|(record, _)| record.clone());
+        gone.or_else(|| held.records().find(|record| held.id_of(record).as_deref() == Some(link)).cloned())
     }
 
     fn link(&self, record: &RecordId, side: &SideName) -> Option<Box<str>> {
