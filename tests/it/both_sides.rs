@@ -3,6 +3,7 @@
 mod clock_put_right;
 mod doubtful;
 mod refusals;
+mod set_up_wrong;
 
 use std::{
     fs,

@@ -1,5 +1,7 @@
 //! The portal's dialect, both ways, against the pretend portal over HTTP.
 
+mod answers;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},

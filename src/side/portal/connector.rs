@@ -458,12 +458,21 @@ impl Portal {
 
     async fn page(&self, topic: &'static str, kind: &str, walk: Walk<'_>) -> Result<Page, SourceError> {
         self.state().calls.pages += 1;
+        let is_first = walk.cursor.is_none();
+        // Whoever has handed out a cursor offers pages: what says otherwise then is a deploy, and not for long.
+        let wrong = |alarm| {
+            self.alert(alarm);
+            Err(SourceError::RetryAfter(SET_UP))
+        };
         match self.post("list", &self.fresh_id(), message::body(topic, self.clock.now(), walk)).await {
             Posted::Taken(body) => match answer::of_page(&body, kind, &self.translation) {
-                Ok(page) => page.ok_or(SourceError::NotOffered),
+                Ok(Some(page)) => Ok(page),
+                Ok(None) if is_first => Err(SourceError::NotOffered),
+                Ok(None) => wrong(Alarm::Answer),
                 Err(why) => self.unread(&why, Err(SourceError::Refused(format!("its answer cannot be read: {why}")))),
             },
-            Posted::NotOffered(_) => Err(SourceError::NotOffered),
+            Posted::NotOffered(501) if is_first => Err(SourceError::NotOffered),
+            Posted::NotOffered(status) => wrong(Alarm::Address(status)),
             // The portal's own words may hold values, and this error may be logged.
             Posted::Refused(_) | Posted::Conflict(_) => {
                 Err(SourceError::Refused("it does not take the question".into()))

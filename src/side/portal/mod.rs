@@ -107,7 +107,10 @@
 //! `{"kind": "customer", "cursor": TEXT, "limit": 100}`, and for `syncline.changed` also `since`. The answer is
 //! `{"records": [..], "next": TEXT, "total": 1234}` with records as above; no `next`: this was the last page. Cursors are the
 //! portal's own, up to 4096 bytes; a record that changes during a walk may come twice or at its end, but none may be left out.
-//! `syncline.changed` also shows what was deleted since. 501: the side cannot be polled, filled or compared.
+//! `syncline.changed` also shows what was deleted since.
+//!
+//! 501, or 2xx without `records`, to the first page of a walk: the side cannot be polled, filled or compared. Beware: what the
+//! portal has is then not known before anything is made there. 404 and 405 never mean this, nor does any answer to a later page.
 //!
 //! # What can be trusted
 //! We follow no redirect and call no other host than that of `deliver_to`; a host's name must not lead to a private address

@@ -1,0 +1,52 @@
+//! What is not believed of a portal's answers.
+
+use axum::{Router, http::StatusCode, response::IntoResponse};
+use syncline::history::Principal;
+
+use super::*;
+
+const MINUTE: i64 = 60_000;
+const HOUR: i64 = 60 * MINUTE;
+
+/// A portal that answers every message like this.
+async fn portal_of(setting: &Setting, app: Router) -> Portal {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/", listener.local_addr().expect("an address"));
+    tokio::spawn(async { axum::serve(listener, app).await });
+    let clock = Arc::new(setting.clock.clone());
+    let portal = Portal::new(&url, keys(&[SECRET]), translation(&setting.links), clock, Limits::default());
+    portal.expect("an address")
+}
+
+fn alarm(portal: &Portal) -> Option<Alarm> {
+    portal.alarm().map(|(alarm, _)| alarm)
+}
+
+#[tokio::test]
+async fn only_501_to_a_first_page_says_that_there_are_none() {
+    let setting = setting().await;
+    for _ in 0..150 {
+        setting.sim.create("customer", json!({}), &By::user("u1"));
+    }
+    let portal = &setting.portal;
+    let next = portal.list("contact", None).await.expect("a page").next;
+    for (status, cursor) in [404, 405, 501].into_iter().flat_map(|status| [(status, None), (status, next.as_deref())]) {
+        let (due, alarmed) = match (status, cursor) {
+            (501, None) => (SourceError::NotOffered, None),
+            _ => (SourceError::RetryAfter(MINUTE), Some(Alarm::Address(status))),
+        };
+        setting.sim.order(Order::next(Fault::Status { status, retry_after: None }, 2));
+        assert_eq!(portal.list("contact", cursor).await.err().as_ref(), Some(&due), "{status} {cursor:?}");
+        assert_eq!(portal.changed("contact", NOW, cursor).await.err(), Some(due), "{status} {cursor:?}");
+        assert_eq!(alarm(portal), alarmed, "{status} {cursor:?}");
+        // It was a deploy.
+        portal.list("contact", cursor).await.expect("a page");
+        assert_eq!(alarm(portal), None);
+    }
+    // Whoever does not know the question may answer it with success, but not in the middle of a walk.
+    let polite = portal_of(&setting, Router::new().fallback(|| async { "{}" })).await;
+    assert_eq!(polite.list("contact", None).await.err(), Some(SourceError::NotOffered));
+    assert_eq!(alarm(&polite), None);
+    assert_eq!(polite.list("contact", Some("after p7")).await.err(), Some(SourceError::RetryAfter(MINUTE)));
+    assert_eq!(alarm(&polite), Some(Alarm::Answer));
+}
