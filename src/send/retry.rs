@@ -1,5 +1,8 @@
 //! How long to wait before the next try.
 
+/// The longest wait that a side is believed to ask for, in milliseconds: it may mistake a time for a number of seconds.
+pub const WAIT_MOST: i64 = 86_400_000;
+
 /// Exponential waiting with jitter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
@@ -18,13 +21,13 @@ impl Default for Backoff {
 impl Backoff {
     /// The wait after `attempts` tries that came to nothing, in milliseconds.
     ///
-    /// It lies between half of the longest wait and all of it, by `random`. It is never shorter than what the side asked for, and
-    /// then up to an eighth longer: sides tell all their callers the same time.
+    /// It lies between half of the longest wait and all of it, by `random`. It is never shorter than what the side asked for,
+    /// up to [`WAIT_MOST`], and then up to an eighth longer: sides tell all their callers the same time.
     pub fn wait(&self, attempts: u32, asked: i64, random: u64) -> i64 {
         let doubled = 1i64.checked_shl(attempts.min(62)).unwrap_or(i64::MAX);
         let longest = self.first.saturating_mul(doubled).clamp(1, self.most.max(1));
         let own = longest / 2 + share(random, longest - longest / 2);
-        let asked = asked.max(0);
+        let asked = asked.clamp(0, WAIT_MOST);
         own.max(asked.saturating_add(share(random, asked / 8)))
     }
 }
@@ -52,7 +55,7 @@ mod tests {
     fn what_the_side_asks_for_is_the_least() {
         for random in [0, 1, 999, u64::MAX] {
             assert!((80_000..=90_000).contains(&BACKOFF.wait(0, 80_000, random)));
-            assert!(BACKOFF.wait(0, i64::MAX, random) > 0);
+            assert!((WAIT_MOST..=WAIT_MOST / 8 * 9).contains(&BACKOFF.wait(0, i64::MAX, random)));
             assert!(BACKOFF.wait(0, -5, random) >= 50);
         }
     }

@@ -7,6 +7,7 @@ use super::answer::Problem;
 use crate::send::{
     Lane, ReadError, Urgency,
     quota::{Told, Window},
+    retry::WAIT_MOST,
 };
 use crate::{clock::Millis, side::http::Answer};
 
@@ -14,8 +15,6 @@ use crate::{clock::Millis, side::http::Answer};
 const LOCKED: i64 = 2_000;
 /// The wait on an account that moves, where HubSpot does not say, in milliseconds.
 const MOVES: i64 = 3_600_000;
-/// The longest wait that is believed, in milliseconds.
-const WAIT_MOST: i64 = 86_400_000;
 /// The wait after an answer that HubSpot itself would not give, in milliseconds.
 const ASTRAY: i64 = 60_000;
 

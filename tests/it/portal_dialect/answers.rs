@@ -50,3 +50,32 @@ async fn only_501_to_a_first_page_says_that_there_are_none() {
     assert_eq!(polite.list("contact", Some("after p7")).await.err(), Some(SourceError::RetryAfter(MINUTE)));
     assert_eq!(alarm(&polite), Some(Alarm::Answer));
 }
+
+#[tokio::test]
+async fn a_portal_is_left_alone_for_a_day_at_most_whatever_it_asks_for() {
+    let setting = setting().await;
+    // A time where a number of seconds was due, and a number without sense.
+    let busy = (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "1772366400")], "").into_response();
+    let never = r#"{"status": "retry", "after": 1000000000000000}"#.into_response();
+    let answers = Arc::new(Mutex::new(vec![r#"{"id": "p1"}"#.into_response(), never, busy]));
+    let app = Router::new().fallback(move || {
+        let answer = answers.lock().expect("no panic").pop();
+        async { answer.expect("it is called three times") }
+    });
+    let portal = portal_of(&setting, app).await;
+    let dir = tempfile::tempdir().expect("a folder");
+    let opened = Engine::builder(dir.path().join("store")).manifest(MANIFEST).clock(setting.clock.clone()).open();
+    let (engine, _) = opened.expect("a new store opens");
+    engine.set_populated(&side()).expect("the portal is empty");
+    let edit = Edit::of(record("contact/crm:1"), SideName::new("crm").expect("a name"));
+    let edit = edit.set(field("phone"), Value::text("1")).by(Author::user("ana"));
+    engine.edit(&Principal::operator(), edit).expect("taken");
+    let sender = Sender::new(engine.clone(), side(), Arc::new(portal), Default::default());
+    for left in [1, 1, 0] {
+        sender.step().await.expect("the store works");
+        assert_eq!(engine.outbox("portal").expect("open").0, left);
+        // A day, and what is added so that not all come at once.
+        setting.clock.advance(28 * HOUR);
+    }
+    engine.close().expect("the disk works");
+}
