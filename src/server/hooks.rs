@@ -96,9 +96,10 @@ pub(super) async fn of_app(
     let hooks = server.0.tenants.of_app(&app);
     let own = server.0.settings.public_url.clone();
     let parts = Arc::new((parts, uri, own, body));
-    let Some((genuine, batch)) = split(&server, &hooks, &parts).await? else {
-        return Err(Problem::of(UNAUTHORIZED));
-    };
+    let (tried, request, metrics) = (hooks.clone(), parts.clone(), server.0.metrics.clone());
+    // In no tenant's room: one that has too much to do must not keep the others from theirs.
+    let split = server.work_for_apps(move || split(&tried, &request, &metrics)).await??;
+    let (genuine, batch) = split.ok_or_else(|| Problem::of(UNAUTHORIZED))?;
     let mut taking = Vec::new();
     for (account, bytes) in batch {
         let takers = hooks.iter().filter(|hook| hook.account == account);
@@ -130,22 +131,19 @@ async fn take_part(server: &Server, request: Arc<AppRequest>, hook: AppHook, byt
 /// A request of an app, read: its head, the path as it came, the server's own address, its body.
 type AppRequest = (Parts, Uri, Option<String>, super::body::Held);
 
-/// The parts of a batch, by account, and the dialect, if any tenant's secret shows that it is genuine.
-async fn split(
-    server: &Server,
-    hooks: &[AppHook],
-    request: &Arc<AppRequest>,
-) -> Result<Option<(&'static str, Vec<(String, Vec<u8>)>)>, Problem> {
+/// The parts of a batch, by account, and the dialect.
+type Batch = (&'static str, Vec<(String, Vec<u8>)>);
+
+/// Splits a batch, if any tenant's secret shows that it is genuine.
+fn split(hooks: &[AppHook], (parts, uri, own, body): &AppRequest, metrics: &Metrics) -> Result<Option<Batch>, Problem> {
     let mut reasons: BTreeMap<&'static str, &'static str> = BTreeMap::new();
     for hook in hooks {
-        let (request, tried) = (request.clone(), hook.clone());
-        let work = move |engine: &Engine| {
-            let (parts, uri, own, body) = &*request;
-            let asked = asked_of(parts, uri, own.as_deref(), &tried).ok_or(Refusal::NotGenuine("no_address"))?;
-            tried.hook.verify(&asked.call(&body.bytes, engine.now()))?;
-            tried.hook.split(&body.bytes)
+        let tried = || {
+            let asked = asked_of(parts, uri, own.as_deref(), hook).ok_or(Refusal::NotGenuine("no_address"))?;
+            hook.hook.verify(&asked.call(&body.bytes, hook.tenant.handle().engine().now()))?;
+            hook.hook.split(&body.bytes)
         };
-        match server.work(&hook.tenant, work).await? {
+        match tried() {
             Ok(batch) => return Ok(Some((hook.hook.dialect(), batch))),
             Err(Refusal::NotGenuine(reason)) => {
                 reasons.insert(hook.hook.dialect(), reason);
@@ -154,8 +152,8 @@ async fn split(
         }
     }
     match reasons.is_empty() {
-        true => server.0.metrics.signature_failure("none", "unknown"),
-        false => reasons.iter().for_each(|(dialect, reason)| server.0.metrics.signature_failure(dialect, reason)),
+        true => metrics.signature_failure("none", "unknown"),
+        false => reasons.iter().for_each(|(dialect, reason)| metrics.signature_failure(dialect, reason)),
     }
     Ok(None)
 }

@@ -84,6 +84,8 @@ struct Shared {
     settings: Settings,
     /// Room for requests that are worked on.
     room: Arc<Semaphore>,
+    /// Room for apps' batches of which it is not known yet whose they are, as much as a tenant has.
+    apps: Arc<Semaphore>,
     /// Room for bodies, in steps of [`body::STEP_BYTES`].
     bodies: Arc<Semaphore>,
     /// Whether the server stops; streams end then.
@@ -94,10 +96,11 @@ impl Server {
     /// A server for these tenants, within these bounds.
     pub fn new(tenants: Tenants, metrics: Metrics, settings: Settings) -> Server {
         let room = Arc::new(Semaphore::new(settings.at_once.min(Semaphore::MAX_PERMITS)));
+        let apps = room::of_tenant(settings.at_once_by_tenant);
         let steps = (settings.body_bytes / body::STEP_BYTES).clamp(1, Semaphore::MAX_PERMITS);
         let bodies = Arc::new(Semaphore::new(steps));
         let stopping = watch::Sender::new(false);
-        Server(Arc::new(Shared { tenants, metrics, settings, room, bodies, stopping }))
+        Server(Arc::new(Shared { tenants, metrics, settings, room, apps, bodies, stopping }))
     }
 
     /// The tenants that it serves.

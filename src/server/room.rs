@@ -24,21 +24,41 @@ impl Server {
         tenant: &Arc<Tenant>,
         work: impl FnOnce(&Engine) -> T + Send + 'static,
     ) -> Result<T, Problem> {
+        let engine = tenant.handle().engine().clone();
+        self.work_within(&tenant.room, "tenant", move || work(&engine)).await
+    }
+
+    /// Runs a call that looks for whose matter a request is, once there is room for such: no tenant's is taken.
+    ///
+    /// # Errors
+    /// Those of [`Server::work`].
+    pub(super) async fn work_for_apps<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.work_within(&self.0.apps, "apps", work).await
+    }
+
+    async fn work_within<T: Send + 'static>(
+        &self,
+        own: &Arc<Semaphore>,
+        of: &'static str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Problem> {
         let turn = async {
-            let own = tenant.room.clone().acquire_owned().await;
+            let own = own.clone().acquire_owned().await;
             let all = self.0.room.clone().acquire_owned().await;
             own.and_then(|own| all.map(|all| (own, all)))
         };
         let Ok(places) = timeout(self.0.settings.turn_time, turn).await else {
-            let full = if tenant.room.available_permits() == 0 { "tenant" } else { "server" };
+            let full = if own.available_permits() == 0 { of } else { "server" };
             self.0.metrics.turned_away(full);
             return Err(Problem::of(BUSY));
         };
         let places = places.expect("nobody closes the semaphores");
-        let engine = tenant.handle().engine().clone();
         let span = tracing::Span::current();
         let working = tokio::task::spawn_blocking(move || {
-            let done = span.in_scope(|| work(&engine));
+            let done = span.in_scope(work);
             drop(places);
             done
         });

@@ -20,7 +20,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::world::{World, change, sent};
+use super::world::{World, change, letters, sent};
 
 async fn raw(world: &World, bytes: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(world.base.trim_start_matches("http://")).await.expect("connected");
@@ -135,10 +135,12 @@ impl Hook for Stuck {
 fn stick(world: &World, tenant: &str) -> (mpsc::UnboundedReceiver<()>, Sender<()>) {
     let (called, calls) = mpsc::unbounded_channel();
     let (go, gone) = channel();
-    let mut doors = Doors { public_url: Some("https://sync.example".to_owned()), ..Doors::default() };
+    let tenant = world.server.tenants().get(Some(tenant)).expect("there");
+    let before = tenant.doors();
+    let mut doors = Doors { public_url: before.public_url.clone(), hooks: before.hooks.clone() };
     let hook: Arc<dyn Hook> = Arc::new(Stuck { called, go: Mutex::new(gone) });
     doors.hooks.insert(SideName::new("portal").expect("good"), hook);
-    world.server.tenants().get(Some(tenant)).expect("there").set_doors(doors);
+    tenant.set_doors(doors);
     (calls, go)
 }
 
@@ -171,6 +173,27 @@ async fn a_tenant_with_too_much_to_do_is_told_to_wait_and_the_others_are_served(
     for stuck in stuck {
         assert_eq!(stuck.await.expect("no panic").expect("answered").status(), 204);
     }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_apps_batch_reaches_the_tenants_that_have_room() {
+    let settings = Settings { at_once_by_tenant: 1, turn_time: Duration::from_millis(100), ..Settings::default() };
+    let world = World::of(&[("acme", "77"), ("globex", "88")], false, settings).await;
+    let (mut calls, go) = stick(&world, "acme");
+    let stuck = tokio::spawn(world.http.post(format!("{}/t/acme/hooks/portal", world.base)).body("[]").send());
+    calls.recv().await.expect("called");
+    let path = "/hooks/hubspot/4711";
+    let batch = |parts: &[_]| sent(world.hook(path, "secret of the app", path, letters(parts)));
+    let records = |tenant: &str| world.engines[tenant].counts().expect("open").records;
+    assert_eq!(batch(&[("88", "contact/1", "+1", 1_000)]).await.0, 204, "it is nothing to the tenant without room");
+    let both = [("77", "contact/1", "+1", 1_000), ("88", "contact/2", "+2", 1_000)];
+    assert_eq!(batch(&both).await.0, 503, "it has to come again");
+    assert_eq!((records("acme"), records("globex")), (0, 2));
+    go.send(()).expect("it waits");
+    assert_eq!(stuck.await.expect("no panic").expect("answered").status(), 204);
+    assert_eq!(batch(&both).await.0, 204);
+    assert_eq!((records("acme"), records("globex")), (1, 2));
     world.stop().await;
 }
 
