@@ -1,6 +1,7 @@
 //! The portal's dialect, both ways, against the pretend portal over HTTP.
 
 mod answers;
+mod messages;
 
 use std::{
     collections::BTreeMap,

@@ -50,10 +50,10 @@ struct Message<'a> {
     translation: &'a Translation,
     topic: String,
     /// The time of changes that have none of their own.
-    time: Millis,
+    time: Option<Millis>,
 }
 
-/// Reads the body of a message whose signature was checked; `now` is the time of changes that name none.
+/// Reads the body of a message whose signature was checked; `now` is the time of one of another type that names none.
 ///
 /// # Errors
 /// If it is not what the dialect says, with the place; nothing of it is to be taken then.
@@ -61,7 +61,7 @@ pub fn read(body: &[u8], translation: &Translation, now: Millis) -> Result<Heard
     let whole = place::read(body)?;
     let mut members = whole.members()?;
     let topic = members.need("type")?.text()?;
-    let time = members.take("timestamp").map(|at| at.time()).transpose()?.unwrap_or(now);
+    let time = members.take("timestamp").map(|at| at.time()).transpose()?;
     let data = members.need("data")?;
     let message = Message { translation, topic, time };
     let mut heard = Heard::default();
@@ -69,7 +69,7 @@ pub fn read(body: &[u8], translation: &Translation, now: Millis) -> Result<Heard
         &*message.topic,
         "record.changed" | "record.created" | "record.deleted" | "record.restored" | "record.merged"
     ) {
-        heard.drafts.push(message.unknown(body, &data));
+        heard.drafts.push(message.unknown(body, &data, now));
         heard.unmapped += 1;
         return Ok(heard);
     }
@@ -87,7 +87,7 @@ pub fn read(body: &[u8], translation: &Translation, now: Millis) -> Result<Heard
 
 impl Message<'_> {
     /// A message of another type: kept under the record that it names, or else under its own hash.
-    fn unknown(&self, body: &[u8], data: &At<'_>) -> Draft {
+    fn unknown(&self, body: &[u8], data: &At<'_>, now: Millis) -> Draft {
         let named = || {
             let mut members = data.members().ok()?;
             let kind = members.take("kind")?.name().ok()?;
@@ -100,7 +100,7 @@ impl Message<'_> {
             let record = self.translation.record(UNKNOWN, &hash).expect("a hash is a good name");
             (record, Origin::side(self.translation.side().clone()))
         });
-        let mut draft = Draft::new(Kind::Edit, record, origin, self.time, Author::default());
+        let mut draft = Draft::new(Kind::Edit, record, origin, self.time.unwrap_or(now), Author::default());
         draft.source = std::str::from_utf8(body).ok().map(Into::into);
         draft
     }
@@ -109,7 +109,9 @@ impl Message<'_> {
         let theirs = members.need("kind")?.name()?;
         let id_at = members.need("id")?;
         let id = id_at.name()?;
-        let at = members.take("at").map(|at| at.time()).transpose()?.unwrap_or(self.time);
+        let at = members.take("at").map(|at| at.time()).transpose()?.or(self.time);
+        // The time of arrival would make another statement of each repetition, newer than all that was said since.
+        let at = at.ok_or_else(|| members.no_time("at"))?;
         let by = members.take("by").map(|at| at.author()).transpose()?.unwrap_or_default();
         let seq = members.take("seq").map(|at| at.count()).transpose()?;
         let absorbed = match &*self.topic {
@@ -328,9 +330,23 @@ mod tests {
     }
 
     #[test]
+    fn a_change_has_a_time_of_its_own_or_that_of_its_message() {
+        let change =
+            r#""data":{"changes":[{"kind":"customer","id":"a","at":1772366399000},{"kind":"customer","id":"b"}]}"#;
+        let times = |message: &str| -> Result<Vec<i64>, String> {
+            let heard = heard(&format!(r#"{{"type":"record.deleted",{message}{change}}}"#))?;
+            Ok(heard.drafts.iter().map(|draft| draft.said_at.0 - NOW.0).collect())
+        };
+        assert_eq!(times(r#""timestamp":1772366398000,"#), Ok(vec![-1000, -2000]));
+        assert_eq!(times(""), Err("data.changes[1].at is missing, and so is timestamp".to_owned()));
+    }
+
+    #[test]
     fn existence_and_merges_are_said_by_their_types() {
         let one = |topic: &str, more: &str| {
-            let heard = heard(&format!(r#"{{"type":"{topic}","data":{{"kind":"customer","id":"a"{more}}}}}"#));
+            let heard = heard(&format!(
+                r#"{{"type":"{topic}","timestamp":1772366400000,"data":{{"kind":"customer","id":"a"{more}}}}}"#
+            ));
             heard.expect("good").drafts
         };
         let drafts = one("record.deleted", r#","by":{"user":"u1"}"#);
@@ -353,16 +369,20 @@ mod tests {
     #[test]
     fn what_is_not_mapped_is_kept_and_counted() {
         let known = heard(
-            r#"{"type":"record.changed","data":{"kind":"customer","id":"a","set":{"shoe":44,"phone":"1"},"tab":{"x":[1.50]}}}"#,
+            r#"{"type":"record.changed","timestamp":1772366400000,"data":{"kind":"customer","id":"a","set":{"shoe":44,"phone":"1"},"tab":{"x":[1.50]}}}"#,
         );
         let known = known.expect("good");
         assert_eq!((known.unmapped, known.unmapped_fields, known.drafts.len()), (0, 1, 1));
         assert_eq!(known.drafts[0].source.as_deref(), Some(r#"{"shoe":44,"tab":{"x":[1.50]}}"#));
-        let shoe = heard(r#"{"type":"record.changed","data":{"kind":"customer","id":"a","set":{"shoe":44}}}"#);
+        let shoe = heard(
+            r#"{"type":"record.changed","timestamp":1772366400000,"data":{"kind":"customer","id":"a","set":{"shoe":44}}}"#,
+        );
         let shoe = shoe.expect("good").drafts;
         assert_eq!((shoe.len(), shoe[0].words.len(), shoe[0].source.as_deref()), (1, 0, Some(r#"{"shoe":44}"#)));
-        let kind =
-            heard(r#"{"type":"record.deleted","data":{"kind":"invoice","id":"7","set":{"sum":1}}}"#).expect("good");
+        let kind = heard(
+            r#"{"type":"record.deleted","timestamp":1772366400000,"data":{"kind":"invoice","id":"7","set":{"sum":1}}}"#,
+        )
+        .expect("good");
         assert_eq!((kind.unmapped, told(&kind.drafts[0])), (1, "edit invoice/portal:7  0 ".to_owned()));
         assert_eq!(kind.drafts[0].source.as_deref(), Some(r#"{"sum":1}"#));
         let topic = heard(r#"{"type":"basket.left","data":{"kind":"customer","id":"a"}}"#).expect("good");
@@ -375,7 +395,9 @@ mod tests {
 
     #[test]
     fn a_value_that_does_not_fit_comes_in_as_it_is() {
-        let heard = heard(r#"{"type":"record.changed","data":{"kind":"customer","id":"a","set":{"email":"nobody"}}}"#);
+        let heard = heard(
+            r#"{"type":"record.changed","timestamp":1772366400000,"data":{"kind":"customer","id":"a","set":{"email":"nobody"}}}"#,
+        );
         let heard = heard.expect("good");
         assert_eq!(
             (heard.misfits, told(&heard.drafts[0])),
@@ -386,7 +408,7 @@ mod tests {
     #[test]
     fn our_own_name_as_author_makes_it_an_echo() {
         let heard = heard(
-            r#"{"type":"record.changed","data":{"kind":"customer","id":"a","set":{"phone":"1"},"by":{"syncline":"k1"}}}"#,
+            r#"{"type":"record.changed","timestamp":1772366400000,"data":{"kind":"customer","id":"a","set":{"phone":"1"},"by":{"syncline":"k1"}}}"#,
         );
         assert_eq!(heard.expect("good").drafts[0].author.kind, AuthorKind::Ours);
     }
@@ -394,7 +416,9 @@ mod tests {
     #[test]
     fn bad_messages_say_what_and_where() {
         let change = |change: &str| {
-            format!(r#"{{"type":"record.changed","data":{{"changes":[{{"kind":"customer","id":"a"}},{change}]}}}}"#)
+            format!(
+                r#"{{"type":"record.changed","timestamp":1772366400000,"data":{{"changes":[{{"kind":"customer","id":"a"}},{change}]}}}}"#
+            )
         };
         let long = "x".repeat(256);
         let deep = format!("{}1{}", "[".repeat(80), "]".repeat(80));
@@ -429,14 +453,28 @@ mod tests {
                 change(&format!(r#"{{"kind":"customer","id":"a","set":{{"phone":{deep}}}}}"#)),
                 "data.changes[1].set.phone is nested more",
             ),
-            (r#"{"type":"record.merged","data":{"kind":"customer","id":"a"}}"#.to_owned(), "data.absorbed is missing"),
+            (
+                r#"{"type":"record.merged","timestamp":1772366400000,"data":{"kind":"customer","id":"a"}}"#.to_owned(),
+                "data.absorbed is missing",
+            ),
+            (
+                r#"{"type":"record.changed","data":{"changes":[{"kind":"customer","id":"a"}]}}"#.to_owned(),
+                "data.changes[0].at is missing, and so is timestamp",
+            ),
+            (
+                r#"{"type":"record.deleted","timestamp":null,"data":{"kind":"customer","id":"a","at":null}}"#
+                    .to_owned(),
+                "data.at is missing, and so is timestamp",
+            ),
         ];
         for (body, due) in cases {
             let told = heard(&body).err().unwrap_or_default();
             assert!(told.starts_with(due), "{body}: {told}");
         }
         let many = vec!["{}"; CHANGES_MAX + 1].join(",");
-        let told = heard(&format!(r#"{{"type":"record.changed","data":{{"changes":[{many}]}}}}"#)).err();
+        let told =
+            heard(&format!(r#"{{"type":"record.changed","timestamp":1772366400000,"data":{{"changes":[{many}]}}}}"#))
+                .err();
         assert_eq!(told.as_deref(), Some("data.changes holds 1001, more than 1000"));
     }
 
@@ -446,7 +484,7 @@ mod tests {
             topic in prop::sample::select(vec!["record.changed", "record.created", "record.deleted", "record.merged", "x"]),
             data in "\\{(\"(kind|id|set|at|by|fields|seq|changes)\":(\"customer\"|1|null|\\{\\}|\\[\\]|\\{\"phone\":\\{\"value\":1\\}\\}),){0,4}\"id\":\"a\"\\}",
         ) {
-            if let Ok(heard) = heard(&format!(r#"{{"type":"{topic}","data":{data}}}"#)) {
+            if let Ok(heard) = heard(&format!(r#"{{"type":"{topic}","timestamp":1772366400000,"data":{data}}}"#)) {
                 prop_assert!(heard.drafts.iter().all(|draft| draft.record.contains("portal:")));
             }
         }

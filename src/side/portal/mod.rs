@@ -34,7 +34,7 @@
 //! | `kind`, `id` | the portal's name for the kind of record, and its own id: a text or a whole number. Needed |
 //! | `set` | fields under the portal's names with their new values; null clears one |
 //! | `fields` | the same with a time and an author each: `{"phone": {"value": .., "at": TIME, "by": AUTHOR}}` |
-//! | `at` | when it was done; else the message's `timestamp` counts. Give it: edits are ordered by it |
+//! | `at` | when it was done; else the message's `timestamp` counts, and 400 if it has none. Give it: edits are ordered by it |
 //! | `by` | who did it: one of `user`, `integration`, `system` or `syncline`, and `contact` and `company` for whom |
 //! | `seq` | the portal's own running number; it orders changes of one time |
 //!

@@ -48,6 +48,12 @@ pub enum Misread {
         /// Where.
         place: String,
     },
+    /// The time of a change.
+    #[error("{place} is missing, and so is timestamp")]
+    NoTime {
+        /// Where.
+        place: String,
+    },
     /// A member that comes twice.
     #[error("{place} comes twice")]
     Twice {
@@ -284,6 +290,11 @@ impl<'a> Members<'a> {
     pub fn need(&mut self, name: &str) -> Result<At<'a>, Misread> {
         let place = below(&self.place, name);
         self.take(name).ok_or_else(|| Misread::Missing { place: short(&place) })
+    }
+
+    /// That neither this member says when a change was made, nor the message.
+    pub fn no_time(&self, name: &str) -> Misread {
+        Misread::NoTime { place: short(&below(&self.place, name)) }
     }
 
     /// Takes out a member that has to be there and may be null.
