@@ -82,7 +82,7 @@ fn hubspot(context: &Context<'_>, side: &Side) -> Result<Reach, ReachError> {
 
 fn portal(context: &Context<'_>, side: &Side) -> Result<Reach, ReachError> {
     let clock = context.engine.clock();
-    let portal = Portal::open(side, translation(context), clock.clone()).map_err(|why| told(side, &why))?;
+    let portal = Portal::open(side, translation(context), clock).map_err(|why| told(side, &why))?;
     let portal = Arc::new(match context.metrics {
         Some(metrics) => portal.counted(metrics.clone()),
         None => portal,
@@ -95,8 +95,7 @@ fn portal(context: &Context<'_>, side: &Side) -> Result<Reach, ReachError> {
         }
         false => None,
     };
-    let gauge = PortalGauge { portal: portal.clone(), clock };
-    Ok(Reach { connector: Some(portal.clone()), source: Some(portal), gauge: Some(Arc::new(gauge)), hook })
+    Ok(Reach { connector: Some(portal.clone()), source: Some(portal.clone()), gauge: Some(portal), hook })
 }
 
 struct HubSpotGauge {
@@ -134,17 +133,12 @@ impl Gauge for HubSpotGauge {
     }
 }
 
-struct PortalGauge {
-    portal: Arc<Portal>,
-    clock: Arc<dyn Clock>,
-}
-
-impl Gauge for PortalGauge {
+impl Gauge for Portal {
     fn clock(&self) -> Option<ClockReading> {
-        Some(ClockReading { at: self.clock.now(), ahead: self.portal.ahead()? })
+        self.ahead().map(|(at, ahead)| ClockReading { at, ahead })
     }
 
     fn trouble(&self) -> Option<(String, Millis)> {
-        self.portal.alarm().map(|(alarm, since)| (alarm.to_string(), since))
+        self.alarm().map(|(alarm, since)| (alarm.to_string(), since))
     }
 }

@@ -537,7 +537,8 @@ async fn the_portals_clock_is_measured() {
     let setting = setting_with(Settings { ahead_ms: 420_000, ..Settings::default() }, &[SECRET]).await;
     assert_eq!(setting.portal.ahead(), None);
     setting.made(json!({"phone": "1"}), "k1").await;
-    let ahead = setting.portal.ahead().expect("it answered");
+    let (at, ahead) = setting.portal.ahead().expect("it answered");
+    assert_eq!(at, NOW);
     assert!((419_000..=421_000).contains(&ahead), "{ahead}");
 }
 

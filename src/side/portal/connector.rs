@@ -40,6 +40,8 @@ const PAGE: usize = 100;
 const SET_UP: i64 = 60_000;
 /// How long a portal is left alone that answered 410, in milliseconds: no call is made before it is opened anew.
 const GONE: i64 = 3_600_000;
+/// The longest call whose answer's `Date` is used, in milliseconds: it was set at some time between both ends of the call.
+const DATED_MOST: i64 = 2_000;
 /// How often a write waits for a record that it refers to, before the reference is parked.
 const UNLINKED_TRIES: u32 = 10;
 /// How long it waits each time at least, in milliseconds.
@@ -128,7 +130,7 @@ pub struct Portal {
 #[derive(Default)]
 struct State {
     alarm: Option<(Alarm, Millis)>,
-    ahead: Option<i64>,
+    ahead: Option<(Millis, i64)>,
     calls: Calls,
 }
 
@@ -192,8 +194,9 @@ impl Portal {
         self.state().alarm
     }
 
-    /// How far the portal's clock is ahead of ours, in milliseconds, by its last answer's `Date`: exact to a second.
-    pub fn ahead(&self) -> Option<i64> {
+    /// When the portal's clock was read last, by ours, and how far it was ahead, in milliseconds: by the `Date` of an answer that
+    /// came at once, exact to one and a half seconds.
+    pub fn ahead(&self) -> Option<(Millis, i64)> {
         self.state().ahead
     }
 
@@ -264,9 +267,10 @@ impl Portal {
 
     fn sort(&self, answer: Answer, left: Millis) -> Posted {
         let now = self.clock.now();
-        if let Some(date) = answer.date() {
+        let took = now.0.saturating_sub(left.0);
+        if let Some(date) = answer.date().filter(|_| (0..=DATED_MOST).contains(&took)) {
             // The half-way of the call, and the half of the second that the header leaves out.
-            self.state().ahead = Some(date.0 + 500 - (left.0 + (now.0 - left.0) / 2));
+            self.state().ahead = Some((now, date.0 + 500 - (left.0 + took / 2)));
         }
         let after = answer.retry_after(now);
         match answer.status {

@@ -79,3 +79,30 @@ async fn a_portal_is_left_alone_for_a_day_at_most_whatever_it_asks_for() {
     }
     engine.close().expect("the disk works");
 }
+
+#[tokio::test]
+async fn an_answer_that_took_long_does_not_tell_the_time() {
+    let setting = setting().await;
+    let (took, clock) = (Arc::new(Mutex::new(20_000)), setting.clock.clone());
+    let turns = took.clone();
+    let app = Router::new().fallback(move || {
+        clock.advance(*turns.lock().expect("no panic"));
+        async { ([("date", "Sun, 01 Mar 2026 12:00:00 GMT")], "{}") }
+    });
+    let portal = portal_of(&setting, app).await;
+    let call = || async { portal.list("contact", None).await.err() };
+    assert_eq!(call().await, Some(SourceError::NotOffered));
+    assert_eq!(portal.ahead(), None);
+    // Its clock shows noon.
+    *took.lock().expect("no panic") = 1_000;
+    let left = syncline::clock::Clock::now(&setting.clock);
+    assert_eq!(call().await, Some(SourceError::NotOffered));
+    let read = Some((left.plus(1_000), NOW.0 + 500 - (left.0 + 500)));
+    assert_eq!(portal.ahead(), read);
+    // It stays a reading of that time, whatever comes after.
+    for more in [2_001, -1] {
+        *took.lock().expect("no panic") = more;
+        assert_eq!(call().await, Some(SourceError::NotOffered));
+        assert_eq!(portal.ahead(), read, "{more}");
+    }
+}
