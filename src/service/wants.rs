@@ -82,7 +82,7 @@ mod tests {
     fn what_cannot_be_read_keeps_no_other_from_being_read() {
         let (_dir, wants, side) = wants();
         wants.read([(record(1), "1".into()), (record(2), "2".into())]).expect("the disk works");
-        wants.marks.change(&side, |marks| drop(marks.put_off.insert(record(1), (1, Millis(1_000)))));
+        wants.marks.change(&side, |marks| _ = marks.put_off.insert(record(1), (1, Millis(1_000))));
         let due =
             |now| wants.marks.with(&side, |marks| marks.due(now).map(|(record, _)| record.clone()).collect::<Vec<_>>());
         assert_eq!(due(Millis(999)), [record(2)]);
