@@ -7,7 +7,7 @@ use super::{
     reach::{ClockReading, Context, Dialects, Gauge, QuotaLeft, Reach, ReachError},
 };
 use crate::{
-    clock::{Clock, Millis},
+    clock::Millis,
     manifest::{Connector, Side},
     send::quota::Window,
     server::Hook,
@@ -76,8 +76,7 @@ fn hubspot(context: &Context<'_>, side: &Side) -> Result<Reach, ReachError> {
         }
         false => None,
     };
-    let gauge = HubSpotGauge { account: account.clone(), clock: context.engine.clock() };
-    Ok(Reach { connector: Some(account.clone()), source: Some(account), gauge: Some(Arc::new(gauge)), hook })
+    Ok(Reach { connector: Some(account.clone()), source: Some(account.clone()), gauge: Some(account), hook })
 }
 
 fn portal(context: &Context<'_>, side: &Side) -> Result<Reach, ReachError> {
@@ -98,19 +97,14 @@ fn portal(context: &Context<'_>, side: &Side) -> Result<Reach, ReachError> {
     Ok(Reach { connector: Some(portal.clone()), source: Some(portal.clone()), gauge: Some(portal), hook })
 }
 
-struct HubSpotGauge {
-    account: Arc<HubSpot>,
-    clock: Arc<dyn Clock>,
-}
-
 /// A reading that may be further off than this says nothing yet, in milliseconds.
 const CLOCK_TOLERANCE_MS: i64 = 1_500;
 
-impl Gauge for HubSpotGauge {
+impl Gauge for HubSpot {
     fn clock(&self) -> Option<ClockReading> {
-        let offset = self.account.offset();
+        let offset = self.offset();
         offset.tolerance().filter(|off| *off <= CLOCK_TOLERANCE_MS)?;
-        Some(ClockReading { at: self.clock.now(), ahead: offset.estimate()? })
+        Some(ClockReading { at: offset.at()?, ahead: offset.estimate()? })
     }
 
     fn quota(&self) -> Vec<QuotaLeft> {
@@ -120,7 +114,7 @@ impl Gauge for HubSpotGauge {
             Window::Day => "day",
             Window::Search => "search",
         };
-        let windows = self.account.quota().windows.into_iter();
+        let windows = HubSpot::quota(self).windows.into_iter();
         let left = windows.filter_map(|count| {
             Some(QuotaLeft { window: name(count.window), most: count.limit?, left: count.remaining? })
         });
@@ -128,7 +122,7 @@ impl Gauge for HubSpotGauge {
     }
 
     fn trouble(&self) -> Option<(String, Millis)> {
-        let since = self.account.unauthorized_since()?;
+        let since = self.unauthorized_since()?;
         Some(("HubSpot does not accept our token".to_owned(), since))
     }
 }

@@ -10,6 +10,7 @@ const STEP: i64 = 1_000;
 pub struct Offset {
     /// The least and the most, in milliseconds; `None`: no answer yet.
     bounds: Option<(i64, i64)>,
+    at: Option<Millis>,
 }
 
 impl Offset {
@@ -17,10 +18,16 @@ impl Offset {
     ///
     /// Bounds that do not meet the earlier ones mean that a clock was set: they count alone from then on.
     pub fn take(&mut self, sent: Millis, date: Millis, answered: Millis) {
+        self.at = Some(answered);
         let (least, most) = (date.0 - answered.0, date.0 + STEP - sent.0);
         let (before_least, before_most) = self.bounds.unwrap_or((i64::MIN, i64::MAX));
         let (narrow_least, narrow_most) = (least.max(before_least), most.min(before_most));
         self.bounds = Some(if narrow_least <= narrow_most { (narrow_least, narrow_most) } else { (least, most) });
+    }
+
+    /// When the last answer came, by our clock; `None`: none did yet.
+    pub fn at(&self) -> Option<Millis> {
+        self.at
     }
 
     /// The middle of the bounds, in milliseconds; `None`: nothing is known yet.

@@ -65,4 +65,7 @@ fn one_wrong_time_is_not_taken_for_two() {
         rig.portal.counts()["messages"].as_object().into_iter().flatten().filter_map(|(_, count)| count.as_u64()).sum()
     });
     assert_eq!(events, 0);
+    let ahead = |rig: &Rig, ms| rig.account.set(|settings| settings.ahead_ms = ms);
+    let events = measured("crm", ahead, |rig| rig.account.counts()["requests"].as_u64().unwrap_or_default());
+    assert_eq!(events, 0);
 }
